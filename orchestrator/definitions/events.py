@@ -1,0 +1,179 @@
+"""What a run tells: one frozen dataclass an event, JSON-ready through `to_json`.
+
+The executor emits them, the records store them (append-only, the only truth), the command line and the app render
+them. Times are aware UTC datetimes; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+StepKind = Literal["asset", "action", "hook"]
+StepStatus = Literal["running", "succeeded", "warned", "failed", "blocked", "up_to_date", "cancelled", "unknown"]
+CheckStatus = Literal["succeeded", "warned", "failed", "blocked", "cancelled"]
+RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step or check failed, ready to be shown: the message first, details after."""
+
+    message: str
+    """dbt's or Python's own message, several lines allowed."""
+    traceback: str | None = None
+    """Trimmed to the user's code."""
+    compiled_path: str | None = None
+    """Where dbt wrote the compiled SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """A column as it was seen in the warehouse after a write."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Materialization:
+    """What a writer left behind."""
+
+    rows: int | None = None
+    columns: tuple[ColumnInfo, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """{name: {"kind": …, "value": …}} as in definitions.metadata."""
+    sample: dict[str, Any] | None = None
+    """{"columns": [str], "rows": [[cell]]}, the first rows; None where samples are not stored."""
+    compiled_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base: when it happened, in which run, in which environment."""
+
+    event: ClassVar[str] = "event"
+    at: datetime
+    run_id: str
+    environment: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as JSON-ready values, `event` first, keys as the fields are named."""
+        return {"event": self.event, **{item.name: _json(getattr(self, item.name)) for item in fields(self)}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A plan begins to be executed."""
+
+    event: ClassVar[str] = "run_started"
+    command: str
+    """The command a person would type."""
+    selection: str
+    engine: str
+    by: str
+    """user@host"""
+    pid: int
+    steps: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One line of a plan. `writer` is empty for hooks."""
+
+    key: str
+    writer: str
+    partition: str | None
+    action: Literal["build", "skip"]
+    reason: str
+    kind: StepKind = "asset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    """The intent: written before a writer starts."""
+
+    event: ClassVar[str] = "step_started"
+    key: str
+    writer: str
+    partition: str | None = None
+    kind: StepKind = "asset"
+    attempt_id: str
+    """Unique; becomes the version of the asset when the attempt succeeds."""
+    attempt: int = 1
+    code_version: str | None = None
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    """{upstream key: its version (attempt id) when this attempt started; None if nothing was recorded for it}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished(Event):
+    """The outcome of an attempt, or of a step that never started (blocked, up_to_date, cancelled)."""
+
+    event: ClassVar[str] = "step_finished"
+    key: str
+    writer: str
+    partition: str | None = None
+    kind: StepKind = "asset"
+    attempt_id: str | None
+    status: StepStatus
+    reason: str = ""
+    duration_s: float | None = None
+    will_retry: bool = False
+    failure: Failure | None = None
+    materialization: Materialization | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFinished(Event):
+    """A check (dbt data test, unit test, or Python check) has a result."""
+
+    event: ClassVar[str] = "check_finished"
+    check: str
+    """The check's id, unique in the graph."""
+    name: str
+    key: str
+    """The asset it is shown on."""
+    status: CheckStatus
+    severity: Literal["error", "warn"]
+    failures: int | None = None
+    """Rows (or cases) that failed."""
+    reason: str = ""
+    duration_s: float | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine(Event):
+    """A line of log, of the run or of one step."""
+
+    event: ClassVar[str] = "log"
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The run has ended. `lost` is written by whoever finds a dead run."""
+
+    event: ClassVar[str] = "run_finished"
+    status: RunStatus
+    reason: str = ""
+    duration_s: float | None = None
+
+
+AnyEvent = RunStarted | StepStarted | StepFinished | CheckFinished | LogLine | RunFinished
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if hasattr(value, "__dataclass_fields__"):
+        return {item.name: _json(getattr(value, item.name)) for item in fields(value)}
+    return value

@@ -1,0 +1,195 @@
+"""The asset graph: frozen, built once a load, asked by everything after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from orchestrator.definitions.keys import AssetKey, Location, Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as it is declared; `type` where it is known."""
+
+    name: str
+    type: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What writes an asset: a dbt node or a Python function.
+
+    `id` is unique and stable: dbt's unique_id, or `python:module.function`.
+    """
+
+    id: str
+    engine: Literal["dbt", "python"]
+    name: str
+    strategy: str
+    """dbt's materialized (table, view, incremental, seed, snapshot …) or `python`."""
+    location: Location
+    reads: frozenset[AssetKey] = frozenset()
+    code_version: str | None = None
+    """Changes when the code does; None when it cannot be known (then it counts as changed)."""
+    raw_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An assertion. `key` is the asset it is shown on, `reads` all assets it needs (`key` included).
+
+    A failing check with severity error that is `blocking` blocks what descends from *all* of `reads`.
+    """
+
+    id: str
+    name: str
+    kind: Literal["dbt_test", "unit_test", "python"]
+    key: AssetKey
+    reads: frozenset[AssetKey]
+    severity: Literal["error", "warn"]
+    blocking: bool
+    location: Location
+    description: str = ""
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A table (or an action) with everything known about it before anything runs."""
+
+    key: AssetKey
+    name: str
+    project: str
+    location: Location
+    kind: Literal["asset", "action"] = "asset"
+    aliases: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    group: str | None = None
+    owners: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    relation: Relation | None = None
+    columns: tuple[Column, ...] = ()
+    writers: tuple[Writer, ...] = ()
+    resources: tuple[str, ...] = ()
+    access: Literal["public", "protected", "private"] = "protected"
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    dbt_ids: tuple[str, ...] = ()
+    """unique_ids of all dbt nodes and sources merged into this asset."""
+
+    @property
+    def external(self) -> bool:
+        """True when nothing here writes it."""
+        return not self.writers
+
+    @property
+    def reads(self) -> frozenset[AssetKey]:
+        """All assets that its writers read."""
+        return frozenset(key for writer in self.writers for key in writer.reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Ephemeral:
+    """A dbt ephemeral model: no table, transparent for edges, but it can be selected by name."""
+
+    unique_id: str
+    name: str
+    path: str
+    reads: frozenset[AssetKey]
+    read_by: frozenset[AssetKey]
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What reads at the end of lineage and is never run: exposure, metric, semantic model, saved query."""
+
+    id: str
+    name: str
+    kind: str
+    reads: frozenset[AssetKey]
+    owners: tuple[str, ...] = ()
+    description: str = ""
+    url: str | None = None
+    location: Location | None = None
+
+
+@dataclass(frozen=True)
+class AssetGraph:
+    """All assets, actions, checks and consumers of a workspace, with their edges.
+
+    Order of `assets` is topological (upstream first), ties by key; the builder in `graph.build` guarantees it and
+    that there is no cycle. An edge from an asset to itself (incremental models) is not kept.
+    """
+
+    assets: Mapping[AssetKey, Asset]
+    checks: tuple[Check, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    ephemerals: tuple[Ephemeral, ...] = ()
+
+    def __getitem__(self, key: AssetKey) -> Asset:
+        return self.assets[key]
+
+    def __contains__(self, key: AssetKey) -> bool:
+        return key in self.assets
+
+    def __len__(self) -> int:
+        return len(self.assets)
+
+    @cached_property
+    def upstream(self) -> Mapping[AssetKey, frozenset[AssetKey]]:
+        """{asset: assets it reads directly}, ephemeral models passed through."""
+        return {key: asset.reads - {key} for key, asset in self.assets.items()}
+
+    @cached_property
+    def downstream(self) -> Mapping[AssetKey, frozenset[AssetKey]]:
+        """{asset: assets that read it directly}."""
+        down: dict[AssetKey, set[AssetKey]] = {key: set() for key in self.assets}
+        for key, parents in self.upstream.items():
+            for parent in parents:
+                down[parent].add(key)
+        return {key: frozenset(children) for key, children in down.items()}
+
+    @cached_property
+    def checks_of(self) -> Mapping[AssetKey, tuple[Check, ...]]:
+        """{asset: checks shown on it}."""
+        found: dict[AssetKey, list[Check]] = {key: [] for key in self.assets}
+        for check in self.checks:
+            found[check.key].append(check)
+        return {key: tuple(checks) for key, checks in found.items()}
+
+    @cached_property
+    def names(self) -> Mapping[str, tuple[AssetKey, ...]]:
+        """{any spelling (key, alias, bare name, dbt unique_id): assets it may mean}, lower-cased."""
+        found: dict[str, dict[AssetKey, None]] = {}
+        for key, asset in self.assets.items():
+            for name in (str(key), asset.name, *asset.aliases, *asset.dbt_ids):
+                found.setdefault(name.lower(), {})[key] = None
+        return {name: tuple(keys) for name, keys in found.items()}
+
+    def ancestors(self, keys: Iterable[AssetKey], *, depth: int | None = None) -> frozenset[AssetKey]:
+        """All assets upstream of `keys`, without `keys` themselves unless reached; at most `depth` steps away."""
+        return _reach(keys, self.upstream, depth)
+
+    def descendants(self, keys: Iterable[AssetKey], *, depth: int | None = None) -> frozenset[AssetKey]:
+        """All assets downstream of `keys`, without `keys` themselves unless reached; at most `depth` steps away."""
+        return _reach(keys, self.downstream, depth)
+
+
+def _reach(
+    start: Iterable[AssetKey], edges: Mapping[AssetKey, frozenset[AssetKey]], depth: int | None
+) -> frozenset[AssetKey]:
+    seen: set[AssetKey] = set()
+    frontier = set(start)
+    while frontier and (depth is None or depth > 0):
+        frontier = {following for key in frontier for following in edges[key]} - seen
+        seen |= frontier
+        depth = None if depth is None else depth - 1
+    return frozenset(seen)
+
+
+__all__ = ["Asset", "AssetGraph", "Check", "Column", "Consumer", "Ephemeral", "Writer"]

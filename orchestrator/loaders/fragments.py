@@ -1,0 +1,59 @@
+"""What one loader found, before assets are merged by relation.
+
+Loaders know their own ids only (dbt unique_ids, Python function ids, references); `loaders.merge` turns them into
+keys. A draft carries the final dataclass with its edges still empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import OrchestratorError
+from orchestrator.graph.model import Asset, Check, Consumer, Ephemeral
+
+
+@dataclass(frozen=True, slots=True)
+class DraftAsset:
+    """An asset or action of one loader. `reads` are draft ids; `asset.writers` has one writer, or none for a source."""
+
+    id: str
+    asset: Asset
+    reads: frozenset[str] = frozenset()
+    explicit_key: AssetKey | None = None
+    """Set where the user fixed the key (`meta.orchestrator.key`, `key=`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCheck:
+    """A check; `asset_id` is the draft it is shown on, `reads` all drafts it needs."""
+
+    check: Check
+    asset_id: str
+    reads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftConsumer:
+    consumer: Consumer
+    reads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftEphemeral:
+    """An ephemeral dbt model. Drafts that read it name its unique_id; merging passes through."""
+
+    ephemeral: Ephemeral
+    reads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """All that one loader found, and what was wrong."""
+
+    assets: tuple[DraftAsset, ...] = ()
+    checks: tuple[DraftCheck, ...] = ()
+    consumers: tuple[DraftConsumer, ...] = ()
+    ephemerals: tuple[DraftEphemeral, ...] = ()
+    errors: tuple[OrchestratorError, ...] = ()
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,36 @@
+"""One graph for dbt models and Python ingestion. What users import; nothing heavy comes with it."""
+
+from __future__ import annotations
+
+from orchestrator.definitions import metadata
+from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Resource, Table
+from orchestrator.definitions.context import Context
+from orchestrator.definitions.decorators import action, asset, check
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.selection import group, kind, owner, path, source, state, tag
+from orchestrator.errors import OrchestratorError
+from orchestrator.resources.warehouse import Warehouse
+
+__all__ = [
+    "AssetKey",
+    "Context",
+    "OrchestratorError",
+    "PythonAction",
+    "PythonAsset",
+    "PythonCheck",
+    "Resource",
+    "Table",
+    "Warehouse",
+    "action",
+    "asset",
+    "check",
+    "group",
+    "kind",
+    "metadata",
+    "owner",
+    "path",
+    "source",
+    "state",
+    "tag",
+]
+__version__ = "0.1.0"

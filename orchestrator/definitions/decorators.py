@@ -1,0 +1,149 @@
+"""`@asset`, `@check`, `@action`: they return definitions and register nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from orchestrator.definitions.assets import (
+    DbtReference,
+    PythonAction,
+    PythonAsset,
+    PythonCheck,
+    Readable,
+    Retry,
+    Table,
+)
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import DefinitionError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ACTION_LAYER = "action"
+
+
+def asset(
+    table: Table,
+    *,
+    key: str | None = None,
+    owner: str | Sequence[str] = (),
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+    description: str | None = None,
+    after: Sequence[Readable] = (),
+    retries: int = 0,
+    retry_delay_s: float = 10.0,
+    timeout_s: float | None = None,
+) -> Callable[[Callable[P, R]], PythonAsset[P, R]]:
+    """A function that writes `table`: the frame it returns replaces the table's rows, atomically.
+
+    `key` defaults to the table's name. Assets and dbt models that the function refers to are its upstream; `after`
+    adds what the code does not show. A failing function is tried `retries` more times, `retry_delay_s` seconds apart;
+    one that runs longer than `timeout_s` seconds is stopped and fails.
+    """
+    if not isinstance(table, Table):
+        raise DefinitionError(
+            f"@asset needs a table to write, not {table!r}", fix='write @asset(warehouse.table("schema.name"))'
+        )
+
+    def decorate(fn: Callable[P, R]) -> PythonAsset[P, R]:
+        where = _origin(fn)
+        return PythonAsset(
+            **where,
+            description=description or inspect.getdoc(fn) or "",
+            table=table,
+            key=AssetKey.parse(key or table.name, at=f"{where['file']}:{where['line']}"),
+            owners=_strings(owner),
+            group=group,
+            tags=_strings(tags),
+            kinds=_strings(kinds),
+            after=tuple(after),
+            retry=Retry(retries, retry_delay_s),
+            timeout_s=timeout_s,
+        )
+
+    return decorate
+
+
+def check(
+    asset: Readable,
+    *,
+    severity: Literal["error", "warn"] = "error",
+    blocking: bool = True,
+    description: str | None = None,
+    timeout_s: float | None = None,
+) -> Callable[[Callable[P, R]], PythonCheck[P, R]]:
+    """An assertion on the rows of `asset`, run after each write.
+
+    The function takes the rows (annotated `pyarrow.Table`, `pandas.DataFrame` or `polars.DataFrame`; pyarrow when not
+    annotated) and returns True or False, the number of failing rows, or (passed, message). A failing check with
+    severity "error" fails the run, and blocks what descends from the asset if it is `blocking`.
+    """
+    if not isinstance(asset, (PythonAsset, Table, DbtReference)):
+        raise DefinitionError(f"@check needs an asset, not {asset!r}", fix="pass the object, as in @check(flights)")
+    if severity not in ("error", "warn"):
+        raise DefinitionError(f"a check's severity is 'error' or 'warn', not {severity!r}", fix='severity="warn"')
+
+    def decorate(fn: Callable[P, R]) -> PythonCheck[P, R]:
+        return PythonCheck(
+            **_origin(fn),
+            description=description or inspect.getdoc(fn) or "",
+            asset=asset,
+            severity=severity,
+            blocking=blocking and severity == "error",
+            timeout_s=timeout_s,
+        )
+
+    return decorate
+
+
+def action(
+    *,
+    after: Sequence[Readable] = (),
+    key: str | None = None,
+    owner: str | Sequence[str] = (),
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    description: str | None = None,
+    retries: int = 0,
+    retry_delay_s: float = 10.0,
+    timeout_s: float | None = None,
+) -> Callable[[Callable[P, R]], PythonAction[P, R]]:
+    """Recorded work that writes no asset, such as a vacuum; it runs after the assets in `after`.
+
+    Its key is `action.<function name>` unless `key` is given.
+    """
+
+    def decorate(fn: Callable[P, R]) -> PythonAction[P, R]:
+        where = _origin(fn)
+        default = f"{ACTION_LAYER}.{where['name']}"
+        return PythonAction(
+            **where,
+            description=description or inspect.getdoc(fn) or "",
+            key=AssetKey.parse(key or default, at=f"{where['file']}:{where['line']}"),
+            owners=_strings(owner),
+            group=group,
+            tags=_strings(tags),
+            after=tuple(after),
+            retry=Retry(retries, retry_delay_s),
+            timeout_s=timeout_s,
+        )
+
+    return decorate
+
+
+def _origin(fn: Callable[..., Any]) -> dict[str, Any]:
+    code = inspect.unwrap(fn).__code__
+    return {
+        "fn": fn,
+        "name": fn.__name__,
+        "module": fn.__module__,
+        "file": code.co_filename,
+        "line": code.co_firstlineno,
+    }
+
+
+def _strings(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,277 @@
+"""Python packages with definitions → drafts. Modules are discovered; nothing is listed anywhere.
+
+Every module below the configured packages is imported. One that does not import is an error of its own; the others
+still load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from orchestrator.definitions.assets import (
+    DbtReference,
+    Definition,
+    PythonAction,
+    PythonAsset,
+    PythonCheck,
+    Resource,
+    Table,
+)
+from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.errors import DefinitionError, OrchestratorError, PythonModuleError
+from orchestrator.graph.model import Asset, Check, Writer
+from orchestrator.loaders.code_reader import CodeReading, read_code
+from orchestrator.loaders.fragments import DraftAsset, DraftCheck, Fragment
+
+Relate = Callable[[Table], Relation]
+
+
+@dataclass(frozen=True, slots=True)
+class PythonProject:
+    """What was found in the Python packages: drafts for the graph, and the definitions that run."""
+
+    fragment: Fragment
+    definitions: dict[str, PythonAsset[..., Any] | PythonAction[..., Any] | PythonCheck[..., Any]]
+    """{writer or check id: the definition}"""
+
+
+def load_python_project(
+    packages: Sequence[str], *, root: Path, project: str, relate: Relate, kinds: Sequence[str] = ()
+) -> PythonProject:
+    """All definitions in `packages`, importable from `root`. `relate` places a table in the active environment."""
+    errors: list[OrchestratorError] = []
+    found: dict[str, Any] = {}
+    with _importable(root):
+        for module in _modules(packages, root, errors):
+            for value in vars(module).values():
+                # A module's own definitions only: the same object imported elsewhere is no second definition.
+                if isinstance(value, (PythonAsset, PythonAction, PythonCheck)) and value.module == module.__name__:
+                    found[value.id] = value
+    builder = _Builder(root, project, relate, tuple(kinds))
+    assets: list[DraftAsset] = []
+    checks: list[DraftCheck] = []
+    for definition in found.values():
+        try:
+            if isinstance(definition, PythonCheck):
+                checks.append(builder.check(definition))
+            else:
+                assets.append(builder.draft(definition))
+        except DefinitionError as exc:
+            errors.append(exc)
+    assets.extend(builder.external_tables(assets, found.values()))
+    return PythonProject(Fragment(assets=tuple(assets), checks=tuple(checks), errors=tuple(errors)), found)
+
+
+class _importable:
+    """`root` on sys.path, first, once; it stays there, since definitions may import late."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+
+    def __enter__(self) -> None:
+        if self.root not in sys.path:
+            sys.path.insert(0, self.root)
+        importlib.invalidate_caches()
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+def _modules(packages: Sequence[str], root: Path, errors: list[OrchestratorError]) -> Iterator[ModuleType]:
+    for name in packages:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None:
+            errors.append(
+                PythonModuleError(
+                    f"there is no Python package '{name}' in {root}",
+                    fix="correct 'python' in [tool.orchestrator], or create the package",
+                )
+            )
+            continue
+        yield from _walk(name, root, errors)
+
+
+def _walk(name: str, root: Path, errors: list[OrchestratorError]) -> Iterator[ModuleType]:
+    try:
+        module = importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # user code, SystemExit included: the rest still loads
+        errors.append(_import_error(name, exc, root))
+        return
+    yield module
+    for found in sorted(pkgutil.iter_modules(getattr(module, "__path__", ())), key=lambda item: item.name):
+        yield from _walk(f"{name}.{found.name}", root, errors)
+
+
+def _import_error(name: str, exc: BaseException, root: Path) -> OrchestratorError:
+    if isinstance(exc, OrchestratorError) and exc.at is None:
+        kind: type[OrchestratorError] = type(exc)
+        return kind(exc.what, at=_last_line(exc, root), fix=exc.fix)
+    if isinstance(exc, OrchestratorError):
+        return exc
+    if isinstance(exc, SyntaxError) and exc.filename:
+        where: str | None = f"{_relative(exc.filename, root)}:{exc.lineno or 1}"
+    else:
+        where = _last_line(exc, root)
+    what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    fix = "correct the module; everything else is still listed, but nothing runs until it imports"
+    if isinstance(exc, ModuleNotFoundError) and exc.name:
+        fix = f"install the package that has '{exc.name}', or correct the import"
+    return PythonModuleError(f"module '{name}' does not import: {what}", at=where, fix=fix)
+
+
+def _last_line(exc: BaseException, root: Path) -> str | None:
+    """The deepest line of the traceback that is the user's."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    own = [frame for frame in frames if _is_project_file(frame.filename, root)]
+    return f"{_relative(own[-1].filename, root)}:{own[-1].lineno}" if own else None
+
+
+def _relative(file: str, root: Path) -> str:
+    path = Path(file)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _is_project_file(file: str, root: Path) -> bool:
+    path = Path(file)
+    return path.is_relative_to(root) and "site-packages" not in path.parts and ".venv" not in path.parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    root: Path
+    project: str
+    relate: Relate
+    kinds: tuple[str, ...]
+
+    def read(self, definition: Definition[..., Any]) -> CodeReading:
+        return read_code(definition.fn, is_project_file=lambda file: _is_project_file(file, self.root))
+
+    def location(self, definition: Definition[..., Any]) -> Location:
+        return Location(_relative(definition.file, self.root), definition.line)
+
+    def draft(self, definition: PythonAsset[..., Any] | PythonAction[..., Any]) -> DraftAsset:
+        """One Python asset or action with what its code refers to."""
+        reading = self.read(definition)
+        reads = {self.reference(use.target) for use in reading.uses if not isinstance(use.target, Resource)}
+        reads |= {self.reference(target) for target in definition.after}
+        resources = [use.target for use in reading.uses if isinstance(use.target, Resource)]
+        is_asset = isinstance(definition, PythonAsset)
+        own = definition.table if isinstance(definition, PythonAsset) else None
+        relation = self.relate(own) if own is not None else None
+        writer = Writer(
+            id=definition.id,
+            engine="python",
+            name=definition.name,
+            strategy="python" if is_asset else "action",
+            location=self.location(definition),
+            code_version=reading.digest,
+            raw_code=_source(definition),
+        )
+        asset = Asset(
+            key=definition.key,
+            name=definition.key.name,
+            project=self.project,
+            location=self.location(definition),
+            kind="asset" if is_asset else "action",
+            aliases=(definition.name,) if definition.name != definition.key.name else (),
+            kinds=_unique(["python", *(self._kinds_of(definition))]),
+            group=definition.group,
+            owners=definition.owners,
+            tags=definition.tags,
+            description=definition.description,
+            relation=relation,
+            writers=(writer,),
+            resources=_unique([type(resource).__name__.lower() for resource in [*resources, *_own_resource(own)]]),
+            dbt_ids=(),
+        )
+        own_reference = self.reference(own) if own is not None else None
+        return DraftAsset(definition.id, asset, frozenset(reads - {definition.id, own_reference}), definition.key)
+
+    def _kinds_of(self, definition: PythonAsset[..., Any] | PythonAction[..., Any]) -> tuple[str, ...]:
+        return (*self.kinds, *definition.kinds) if isinstance(definition, PythonAsset) else ("action",)
+
+    def check(self, definition: PythonCheck[..., Any]) -> DraftCheck:
+        """One Python check; assets that its code reads besides are needed too."""
+        target = self.reference(definition.asset)
+        reading = self.read(definition)
+        more = {self.reference(use.target) for use in reading.uses if not isinstance(use.target, Resource)}
+        check = Check(
+            id=definition.id,
+            name=definition.name,
+            kind="python",
+            key=AssetKey("", ""),
+            reads=frozenset(),
+            severity=definition.severity,
+            blocking=definition.blocking,
+            location=self.location(definition),
+            description=definition.description,
+        )
+        return DraftCheck(check, target, frozenset({target, *more}))
+
+    def reference(self, target: Any) -> str:
+        """The draft id that an object stands for."""
+        match target:
+            case PythonAsset() | PythonAction():
+                return target.id
+            case DbtReference():
+                return target.id
+            case Table():
+                return f"table:{self.relate(target)}"
+        raise DefinitionError(
+            f"{target!r} is no asset", fix="pass an asset, warehouse.table(…), or a model from orchestrator.dbt"
+        )
+
+    def external_tables(self, drafts: Sequence[DraftAsset], definitions: Iterable[Any]) -> Iterator[DraftAsset]:
+        """A draft without writer for each table that code names as `warehouse.table("…")`; merging finds its owner."""
+        known = {draft.id for draft in drafts}
+        for definition in definitions:
+            for table in self._tables_of(definition):
+                if (name := self.reference(table)) in known:
+                    continue
+                known.add(name)
+                key = AssetKey.parse(".".join(table.name.split(".")[-2:]))
+                asset = Asset(
+                    key=key,
+                    name=key.name,
+                    project=self.project,
+                    location=self.location(definition),
+                    kinds=self.kinds,
+                    relation=self.relate(table),
+                )
+                yield DraftAsset(name, asset)
+
+    def _tables_of(self, definition: Definition[..., Any]) -> list[Table]:
+        targets = [use.target for use in self.read(definition).uses]
+        targets += [*getattr(definition, "after", ()), getattr(definition, "asset", None)]
+        return [target for target in targets if isinstance(target, Table)]
+
+
+def _own_resource(table: Table | None) -> list[Resource]:
+    return [table.resource] if table is not None else []
+
+
+def _unique(items: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _source(definition: Definition[..., Any]) -> str | None:
+    try:
+        return inspect.getsource(inspect.unwrap(definition.fn))
+    except (OSError, TypeError):
+        return None
+

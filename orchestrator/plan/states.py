@@ -1,0 +1,100 @@
+"""The state of each asset, from versions recorded at the start of attempts, never from clocks (DESIGN §3, §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.definitions.facts import Facts, WriterFact
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.graph.model import Asset, AssetGraph, Writer
+
+State = Literal["fresh", "stale", "missing", "failed", "unknown", "running", "adopted", "external"]
+# Worst first: an asset with several writers shows its worst one.
+_WORST: tuple[State, ...] = ("unknown", "failed", "missing", "running", "stale", "adopted", "fresh", "external")
+
+
+@dataclass(frozen=True, slots=True)
+class AssetState:
+    """A state and the reason for it, one short clause without a full stop."""
+
+    state: State
+    reason: str
+
+
+def build_states(graph: AssetGraph, facts: Facts) -> dict[AssetKey, AssetState]:
+    """The state of every asset and action of the graph."""
+    versions = current_versions(graph, facts)
+    return {key: _asset_state(graph, asset, facts, versions) for key, asset in graph.assets.items()}
+
+
+def current_versions(graph: AssetGraph, facts: Facts) -> dict[AssetKey, str | None]:
+    """{asset: its version}, the attempt id of its newest success; None if nothing is recorded for it.
+
+    The version of an asset with several writers joins theirs.
+    """
+    versions: dict[AssetKey, str | None] = {}
+    for key, asset in graph.assets.items():
+        found = [facts.writers.get((str(key), writer.id, None)) for writer in asset.writers]
+        known = [fact.version for fact in found if fact is not None and fact.version]
+        versions[key] = "+".join(known) or None
+    return versions
+
+
+def _asset_state(
+    graph: AssetGraph, asset: Asset, facts: Facts, versions: Mapping[AssetKey, str | None]
+) -> AssetState:
+    if asset.external:
+        return AssetState("external", "written elsewhere")
+    states = [_writer_state(asset, writer, facts, versions) for writer in asset.writers]
+    worst = min(states, key=lambda item: _WORST.index(item.state))
+    if worst.state in ("fresh", "stale", "adopted") and (failed := _failed_check(graph, asset, facts)):
+        return AssetState("failed", failed)
+    return worst
+
+
+def _writer_state(
+    asset: Asset, writer: Writer, facts: Facts, versions: Mapping[AssetKey, str | None]
+) -> AssetState:
+    fact = facts.writers.get((str(asset.key), writer.id, None))
+    if fact is None:
+        return AssetState("missing", "never built")
+    match fact.status:
+        case "running":
+            return AssetState("running", f"run {fact.run_id} is writing it")
+        case "unknown":
+            return AssetState("unknown", f"run {fact.run_id} died while writing it")
+        case "failed":
+            return AssetState("failed", fact.reason or "the last attempt failed")
+        case "cancelled":
+            return AssetState("stale" if fact.version else "missing", "the last attempt was cancelled")
+        case "adopted":
+            return AssetState("adopted", "existed before its first run here")
+    return _freshness(asset, writer, fact, versions)
+
+
+def _freshness(
+    asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None]
+) -> AssetState:
+    if asset.kind == "action":
+        return AssetState("fresh", "ran")
+    if writer.code_version is None:
+        return AssetState("stale", "its code cannot be compared, so it counts as changed")
+    if writer.code_version != fact.code_version:
+        return AssetState("stale", "its code changed")
+    for upstream in sorted(writer.reads):
+        name = str(upstream)
+        if name not in fact.inputs:
+            return AssetState("stale", f"now also reads {name}")
+        if versions.get(upstream) != fact.inputs[name]:
+            return AssetState("stale", f"{name} has newer data")
+    return AssetState("fresh", "up to date")
+
+
+def _failed_check(graph: AssetGraph, asset: Asset, facts: Facts) -> str | None:
+    for check in graph.checks_of[asset.key]:
+        result = facts.checks.get(check.id)
+        if result is not None and result.status == "failed" and check.severity == "error":
+            return f"check {check.name} failed"
+    return None

@@ -1,0 +1,5 @@
+"""Concrete resources: the warehouse of a dbt profile, DuckDB files, and the locks beside them.
+
+Comes in: settings. Goes out: open connections and what was seen through them. Always holds: nothing is opened when a
+module is imported. May import: errors, definitions.
+"""

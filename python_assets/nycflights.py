@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
 UTC_SECOND = pa.timestamp("s", tz="UTC")
@@ -38,8 +37,9 @@ def published_directory() -> Path:
 
 def with_date(frame: pa.Table, *, name: str) -> pa.Table:
     """`frame` with one local date, first, in place of the columns year, month and day."""
-    number = pc.add(pc.add(pc.multiply(frame["year"], 10_000), pc.multiply(frame["month"], 100)), frame["day"])
-    date = pc.strptime(pc.cast(number, pa.string()), format="%Y%m%d", unit="s").cast(pa.date32())
+    year, month, day = (frame[column].to_numpy() for column in ("year", "month", "day"))
+    months = (year - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (month - 1)
+    date = pa.array(months.astype("datetime64[D]") + (day - 1), type=pa.date32())
     return frame.drop_columns(["year", "month", "day"]).add_column(0, name, date)
 
 

@@ -239,7 +239,9 @@ def key(value: str) -> Expression:
 
 def _parts(item: Selectable, flattened: type[And] | type[Or]) -> tuple[Expression, ...]:
     expression = item.__selection__()
-    return expression.parts if isinstance(expression, flattened) else (expression,)
+    if isinstance(expression, (And, Or)) and isinstance(expression, flattened):
+        return expression.parts
+    return (expression,)
 
 
 def _operand(inner: Expression) -> str:

@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.keys import AssetKey, Location
 from orchestrator.errors import DependencyCycleError, UnknownAssetError
 from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer, Ephemeral
 
@@ -105,6 +105,7 @@ def _shortest_way_back(start: AssetKey, edges: Edges) -> list[AssetKey] | None:
 def _refuse_unknown(
     assets: Mapping[AssetKey, Asset], edges: Edges, checks: Iterable[Check], consumers: Iterable[Consumer]
 ) -> None:
+    readers: list[tuple[str, frozenset[AssetKey], Location | None]]
     readers = [(str(key), parents, assets[key].location) for key, parents in edges.items()]
     readers += [(check.name, check.reads | {check.key}, check.location) for check in checks]
     readers += [(consumer.name, consumer.reads, consumer.location) for consumer in consumers]

@@ -1,0 +1,251 @@
+"""Merges what the loaders found into one graph: by relation, so that a source and what writes it are one asset.
+
+Errors are collected, and what they are about is left out, so that one broken node does not hide the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.errors import ConflictingWritersError, KeyClashError, OrchestratorError
+from orchestrator.graph.build import build_graph, cycle_error, find_cycle
+from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral
+from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
+from orchestrator.loaders.references import References
+
+_COUNTS = {2: "two", 3: "three", 4: "four"}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """The graph of all that is sound, what was wrong, and how drafts are called in it."""
+
+    graph: AssetGraph
+    errors: tuple[OrchestratorError, ...] = ()
+    """Those of merging; the fragments' own errors are not repeated."""
+    ids: Mapping[str, AssetKey] = field(default_factory=dict)
+    """{draft id: key of its asset}; drafts that were left out are missing."""
+    warnings: tuple[str, ...] = ()
+
+
+def merge(fragments: Sequence[Fragment]) -> MergeResult:
+    """One graph of all fragments.
+
+    Errors: KeyClashError, ConflictingWritersError, UnknownAssetError, DependencyCycleError; none is raised.
+    """
+    drafts = [draft for fragment in fragments for draft in fragment.assets]
+    ephemerals = [draft for fragment in fragments for draft in fragment.ephemerals]
+    consumers = [draft for fragment in fragments for draft in fragment.consumers]
+    checks = [draft for fragment in fragments for draft in fragment.checks]
+    errors: list[OrchestratorError] = []
+    warnings: list[str] = []
+
+    groups = _sound(_group_by_relation(drafts), errors)
+    ids = {draft.id: _key(group) for group in groups for draft in group}
+    references = References(ids, drafts, ephemerals, consumers, errors)
+    assets = {_key(group): _united(group, references) for group in groups}
+    _resolve_left_out(drafts, groups, references)
+    _cut_cycles(assets, errors)
+    graph = build_graph(assets.values())
+    position = {key: index for index, key in enumerate(graph.assets)}
+    graph = replace(
+        graph,
+        checks=tuple(_placed_checks(checks, references, position, warnings)),
+        consumers=tuple(_placed(draft, references) for draft in consumers),
+        ephemerals=tuple(_placed_ephemerals(ephemerals, drafts, references)),
+    )
+    return MergeResult(graph, tuple(errors), ids, tuple(warnings))
+
+
+# Which drafts are one asset
+
+
+def _group_by_relation(drafts: Iterable[DraftAsset]) -> list[list[DraftAsset]]:
+    """Drafts of one relation together, the one that gives the key first; drafts without relation stay alone."""
+    drafts = tuple(drafts)
+    full = _full_relations(draft.asset.relation for draft in drafts if draft.asset.relation)
+    groups: dict[object, list[DraftAsset]] = {}
+    for index, draft in enumerate(drafts):
+        relation = draft.asset.relation
+        groups.setdefault(full[relation] if relation else index, []).append(draft)
+    return [sorted(group, key=_rank) for group in groups.values()]
+
+
+def _full_relations(relations: Iterable[Relation]) -> Mapping[Relation, Relation]:
+    """{relation: itself, or the only one of the same name whose database is known}"""
+    relations = tuple(dict.fromkeys(relations))
+    databases: dict[tuple[str, str], list[Relation]] = {}
+    for relation in relations:
+        if relation.database:
+            databases.setdefault((relation.schema, relation.identifier), []).append(relation)
+    full = {}
+    for relation in relations:
+        candidates = databases.get((relation.schema, relation.identifier), [])
+        full[relation] = candidates[0] if not relation.database and len(candidates) == 1 else relation
+    return full
+
+
+def _rank(draft: DraftAsset) -> int:
+    """Writers first, then what dbt declares, then mere mentions of a table; otherwise as they came."""
+    if draft.asset.writers:
+        return 0
+    return 1 if draft.asset.dbt_ids else 2
+
+
+def _key(group: Sequence[DraftAsset]) -> AssetKey:
+    return group[0].explicit_key or group[0].asset.key
+
+
+def _sound(groups: Iterable[list[DraftAsset]], errors: list[OrchestratorError]) -> list[list[DraftAsset]]:
+    """The groups without those whose key is taken already; several writers of one table are reported."""
+    by_key: dict[AssetKey, list[DraftAsset]] = {}
+    for group in groups:
+        if sum(bool(draft.asset.writers) for draft in group) > 1:
+            errors.append(_conflict(group))
+        first = by_key.setdefault(_key(group), group)
+        if first is not group:
+            errors.append(_clash(first[0], group[0]))
+    return list(by_key.values())
+
+
+def _conflict(group: Sequence[DraftAsset]) -> ConflictingWritersError:
+    writers = [writer for draft in group for writer in draft.asset.writers]
+    count = _COUNTS.get(len(writers), str(len(writers)))
+    return ConflictingWritersError(
+        f"{count} writers replace one table, '{group[0].asset.relation}': {_listed(writer.id for writer in writers)}",
+        at=_listed(str(writer.location) for writer in writers),
+        fix="keep one of them, or give the others a table of their own",
+    )
+
+
+def _clash(first: DraftAsset, second: DraftAsset) -> KeyClashError:
+    tables = _listed(str(draft.asset.relation or draft.id) for draft in (first, second))
+    return KeyClashError(
+        f"two assets have the key '{_key([first])}': {tables}",
+        at=_listed(str(draft.asset.location) for draft in (first, second)),
+        fix="give one of them another key: `meta.orchestrator.key` in dbt, `key=` in Python",
+    )
+
+
+def _listed(items: Iterable[str]) -> str:
+    *head, last = items
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+# What a merged asset looks like
+
+
+def _united(group: Sequence[DraftAsset], references: References) -> Asset:
+    """One asset of all drafts of a relation; where they differ, the first (the writer) wins."""
+    first, assets = group[0].asset, [draft.asset for draft in group]
+    key = _key(group)
+    reads = references.keys_of(group[0].reads, reader=str(key), at=_place(first)) - {key}
+    return replace(
+        first,
+        key=key,
+        aliases=_aliases(key, assets),
+        kinds=_in_order(asset.kinds for asset in assets),
+        group=next((asset.group for asset in assets if asset.group), None),
+        owners=_in_order(asset.owners for asset in assets),
+        tags=_in_order(asset.tags for asset in assets),
+        description=next((asset.description for asset in assets if asset.description), ""),
+        relation=max((asset.relation for asset in assets if asset.relation), key=_has_database, default=None),
+        columns=_columns(column for asset in assets for column in asset.columns),
+        writers=tuple(replace(writer, reads=reads) for writer in first.writers),
+        resources=_in_order(asset.resources for asset in assets),
+        meta={name: value for asset in reversed(assets) for name, value in asset.meta.items()},
+        dbt_ids=_in_order(asset.dbt_ids for asset in assets),
+    )
+
+
+def _has_database(relation: Relation) -> bool:
+    return bool(relation.database)
+
+
+def _aliases(key: AssetKey, assets: Sequence[Asset]) -> tuple[str, ...]:
+    spellings = [spelling for asset in assets for spelling in (*asset.aliases, str(asset.key), asset.name)]
+    return tuple(dict.fromkeys(item for item in spellings if item not in (str(key), assets[0].name)))
+
+
+def _in_order(values: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for several in values for item in several))
+
+
+def _columns(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Columns by name, ignoring case; later ones fill in what earlier ones leave open."""
+    found: dict[str, Column] = {}
+    for column in columns:
+        known = found.setdefault(column.name.lower(), column)
+        found[column.name.lower()] = Column(
+            known.name, known.type or column.type, known.description or column.description
+        )
+    return tuple(found.values())
+
+
+def _place(asset: Asset) -> Location:
+    return asset.writers[0].location if asset.writers else asset.location
+
+
+def _resolve_left_out(
+    drafts: Iterable[DraftAsset], groups: Iterable[Sequence[DraftAsset]], references: References
+) -> None:
+    """Reads of drafts that are not in the graph are looked up too, so that all errors are listed at once."""
+    placed = {id(group[0]) for group in groups}
+    for draft in drafts:
+        if id(draft) not in placed:
+            references.keys_of(draft.reads, reader=str(_key([draft])), at=_place(draft.asset))
+
+
+def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:
+    """Reports each cycle and takes its edges out of `assets`."""
+    edges = {key: asset.reads for key, asset in assets.items()}
+    while cycle := find_cycle(edges):
+        errors.append(cycle_error(cycle, assets))
+        for parent, key in zip(cycle, (*cycle[1:], cycle[0]), strict=True):
+            edges[key] -= {parent}
+            writers = tuple(replace(writer, reads=writer.reads - {parent}) for writer in assets[key].writers)
+            assets[key] = replace(assets[key], writers=writers)
+
+
+# Checks, consumers and ephemeral models
+
+
+def _placed_checks(
+    drafts: Iterable[DraftCheck], references: References, position: Mapping[AssetKey, int], warnings: list[str]
+) -> Iterable[Check]:
+    """Checks with their keys. One on an ephemeral model is shown on the last asset that the model reads."""
+    for draft in drafts:
+        check = draft.check
+        wanted = draft.reads | {draft.asset_id} if draft.asset_id else draft.reads
+        if not wanted:
+            warnings.append(f"the check '{check.name}' reads no asset and is left out ({check.location})")
+            continue
+        reads = references.keys_of(wanted, reader=check.name, at=check.location)
+        key = references.ids.get(draft.asset_id)
+        if key is None:
+            shown_on = references.quietly(draft.asset_id) if draft.asset_id else reads
+            key = max(shown_on, key=position.__getitem__, default=None)
+        if key is not None:
+            yield replace(check, key=key, reads=reads | {key})
+
+
+def _placed(draft: DraftConsumer, references: References) -> Consumer:
+    consumer = draft.consumer
+    return replace(consumer, reads=references.keys_of(draft.reads, reader=consumer.name, at=consumer.location))
+
+
+def _placed_ephemerals(
+    ephemerals: Iterable[DraftEphemeral], drafts: Iterable[DraftAsset], references: References
+) -> Iterable[Ephemeral]:
+    read_by: dict[str, set[AssetKey]] = {}
+    for draft in drafts:
+        for unique_id in references.ephemerals_behind(draft.reads):
+            if draft.id in references.ids:
+                read_by.setdefault(unique_id, set()).add(references.ids[draft.id])
+    for item in ephemerals:
+        model = item.ephemeral
+        at = Location(model.path) if model.path else None
+        reads = references.keys_of(item.reads, reader=model.name, at=at)
+        yield replace(model, reads=reads, read_by=frozenset(read_by.get(model.unique_id, ())))

@@ -1,0 +1,212 @@
+"""Loads a dbt project: parses it when something changed, reads the manifest, makes a fragment of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.dbt_engine.invocation import DbtInvocation
+from orchestrator.errors import ConfigError, DbtProjectError, OrchestratorError
+from orchestrator.loaders.dbt_assets import PACKAGES_DIR, Operation, build_fragment, operations
+from orchestrator.loaders.fragments import Fragment
+from orchestrator.loaders.manifest import Manifest, load_manifest
+from orchestrator.loaders.parse_cache import ParseState, build_key, named_env_vars, read_state, write_state
+from orchestrator.resources.dbt_profile import Profile, pinned_profile, read_project_file, resolve_profile
+
+MANIFEST_FILE = "manifest.json"
+PARSE_LOCK_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class DbtChoices:
+    """What a user may choose about a dbt project; None means dbt's own default."""
+
+    project_dir: Path
+    profiles_dir: Path | None = None
+    profile: str | None = None
+    target: str | None = None
+    vars: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class DbtProject:
+    """A loaded project. Where it could not be parsed, `fragment.errors` says why and there is no manifest."""
+
+    name: str
+    choices: DbtChoices
+    fragment: Fragment
+    invocation: DbtInvocation | None = None
+    """How dbt must be called to see the same; None when the profile cannot be resolved."""
+    profile: Profile | None = None
+    manifest_path: Path | None = None
+    parsed: bool = False
+    """True if dbt had to parse; False for a cached manifest."""
+    operations: tuple[Operation, ...] = ()
+    warnings: tuple[str, ...] = ()
+    _manifest: Any = field(default=None, repr=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def dbt_manifest(self) -> Any:
+        """dbt's own Manifest for `dbtRunner(manifest=…)`. An invocation spoils it: give it a deep copy.
+
+        The first call after a cached load imports dbt and parses (partially). Raises DbtProjectError.
+        """
+        from orchestrator.dbt_engine.parse import parse_project
+
+        with self._guard:
+            if self._manifest is None:
+                if self.invocation is None:
+                    raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
+                self._manifest = parse_project(self.invocation, write_json=False).manifest
+            return self._manifest
+
+
+def load_dbt_project(
+    choices: DbtChoices, *, workspace_root: Path, state_dir: Path, force_parse: bool = False
+) -> DbtProject:
+    """The project in `choices.project_dir`. Whatever is wrong with it is in `fragment.errors`; nothing is raised."""
+    directory = choices.project_dir.resolve()
+    choices = replace(choices, project_dir=directory)
+    project = DbtProject(name=directory.name, choices=choices, fragment=Fragment())
+    try:
+        project_file = read_project_file(directory)
+        project.name = str(project_file.get("name") or directory.name)
+        project.profile = resolve_profile(
+            directory,
+            profiles_dir=choices.profiles_dir,
+            profile=choices.profile,
+            target=choices.target,
+            vars=choices.vars,
+        )
+        project.invocation = _invocation(project.name, choices, project.profile, state_dir)
+        manifest = _Reader(project, project.invocation, project.profile, project_file).read(force_parse)
+    except (ConfigError, DbtProjectError) as exc:
+        project.fragment = Fragment(errors=(_shown_from(exc, workspace_root),))
+        return project
+    project.manifest_path = project.invocation.target_path / MANIFEST_FILE
+    project.operations = operations(manifest)
+    fragment = build_fragment(
+        manifest,
+        project_dir=directory,
+        workspace_root=workspace_root,
+        adapter_type=project.profile.adapter,
+        variables={**_project_vars(project_file), **choices.vars},
+        packages_dir=str(project_file.get("packages-install-path") or PACKAGES_DIR),
+    )
+    project.fragment = replace(fragment, warnings=(*project.warnings, *fragment.warnings))
+    return project
+
+
+def _invocation(name: str, choices: DbtChoices, profile: Profile, state_dir: Path) -> DbtInvocation:
+    target_path = state_dir.resolve() / "dbt" / name / (profile.target + _suffix(choices, profile))
+    profiles_dir = profile.path.parent
+    if (pinned := pinned_profile(profile)) is not None:
+        profiles_dir = target_path / "profile"
+        _write_profile(profiles_dir, pinned)
+    return DbtInvocation(
+        project_dir=choices.project_dir,
+        profiles_dir=profiles_dir,
+        profile=profile.name,
+        target=profile.target,
+        target_path=target_path,
+        vars=dict(choices.vars),
+    )
+
+
+def _suffix(choices: DbtChoices, profile: Profile) -> str:
+    """Other vars or another profile parse into a directory of their own, or each would undo the other's cache."""
+    if not choices.vars and not choices.profile and not choices.profiles_dir:
+        return ""
+    chosen = json.dumps([dict(choices.vars), profile.name, str(profile.path)], sort_keys=True, default=str)
+    return "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
+
+
+def _write_profile(directory: Path, content: Mapping[str, Any]) -> None:
+    import os
+
+    import yaml
+
+    file = directory / "profiles.yml"
+    text = "# Written by Orchestrator: the project's profile with its relative paths made absolute.\n"
+    text += yaml.safe_dump(dict(content), sort_keys=False)
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    draft.touch(mode=0o600)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Gets the manifest of today's files, and notes on `project` how."""
+
+    project: DbtProject
+    invocation: DbtInvocation
+    profile: Profile
+    project_file: Mapping[str, Any]
+
+    def read(self, force_parse: bool) -> Manifest:
+        if not force_parse and (cached := self._cached()) is not None:
+            return cached
+        from filelock import FileLock
+
+        self.invocation.target_path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.invocation.target_path / "parse.lock", timeout=PARSE_LOCK_TIMEOUT_S):
+            # Another process may have parsed while this one waited.
+            if not force_parse and (cached := self._cached()) is not None:
+                return cached
+            return self._parse()
+
+    def _cached(self) -> Manifest | None:
+        """The manifest of the last parse if nothing has changed since; None also when it cannot be read."""
+        state = read_state(self.invocation.target_path)
+        if state is None or self._key(state.env_vars) != state.key:
+            return None
+        try:
+            manifest = load_manifest(self.invocation.target_path / MANIFEST_FILE)
+        except DbtProjectError:
+            return None
+        self.project.warnings = state.warnings
+        return manifest
+
+    def _parse(self) -> Manifest:
+        from orchestrator.dbt_engine.parse import parse_project
+
+        before = self._key()
+        parsed = parse_project(self.invocation)
+        self.project.parsed, self.project.warnings = True, parsed.warnings
+        self.project._manifest = parsed.manifest
+        manifest = load_manifest(parsed.path)
+        # What changed while dbt was reading (an editor, `dbt deps`) is parsed again next time.
+        if self._key() == before:
+            env_vars = tuple(sorted({*parsed.env_vars, *named_env_vars(self.profile.project_dir)}))
+            write_state(self.invocation.target_path, ParseState(self._key(env_vars), (0, 0), env_vars, parsed.warnings))
+        return manifest
+
+    def _key(self, env_vars: tuple[str, ...] = ()) -> str:
+        return build_key(
+            self.profile, project_file=self.project_file, variables=self.invocation.vars, env_vars=env_vars
+        )
+
+
+def _project_vars(project_file: Mapping[str, Any]) -> dict[str, Any]:
+    found = project_file.get("vars")
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _shown_from(error: OrchestratorError, workspace_root: Path) -> OrchestratorError:
+    """The error with its place relative to the workspace."""
+    root = f"{workspace_root.resolve()}/"
+    if error.at and error.at.startswith(root):
+        error.at = error.at.removeprefix(root)
+    return error
+
+
+__all__ = ["DbtChoices", "DbtProject", "load_dbt_project"]

@@ -98,16 +98,6 @@ class DuckDBFile:
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {'.'.join(_quote(part) for part in parts)}")
             cursor.close()
 
-    def read(self, relation: Relation, *, columns: Sequence[str] | None = None) -> Any:
-        """The table's rows as a pyarrow.Table."""
-        wanted = ", ".join(_quote(column) for column in columns) if columns else "*"
-        cursor = self.cursor()
-        try:
-            result = cursor.execute(f"SELECT {wanted} FROM {quoted(relation)}")
-            return result.to_arrow_table() if hasattr(result, "to_arrow_table") else result.fetch_arrow_table()
-        finally:
-            cursor.close()
-
     def look(self, relation: Relation, *, rows: bool = True) -> Look | None:
         """What is there now; None if the table is not. With `rows=False` (views) nothing is counted or sampled."""
         import duckdb
@@ -135,6 +125,21 @@ class Look:
     rows: int | None
     columns: tuple[ColumnInfo, ...]
     sample: dict[str, Any] | None
+
+
+def select(relation: Relation, *, columns: Sequence[str] | None = None) -> str:
+    """The statement that reads a table.
+
+    >>> select(Relation("", "raw", "flights"), columns=["origin"])
+    'SELECT "origin" FROM "raw"."flights"'
+    """
+    wanted = ", ".join(_quote(column) for column in columns) if columns else "*"
+    return f"SELECT {wanted} FROM {quoted(relation)}"
+
+
+def to_arrow(result: Any) -> Any:
+    """A pyarrow.Table of an executed statement, on DuckDB 1 and 2."""
+    return result.to_arrow_table() if hasattr(result, "to_arrow_table") else result.fetch_arrow_table()
 
 
 def as_arrow(frame: Any) -> Any:

@@ -1,0 +1,134 @@
+"""One `dbt build` in process, of exactly the nodes that were asked for."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.dbt_engine.gate import Gate, NodeListener, NodeOutcome
+from orchestrator.dbt_engine.invocation import DBT_LOCK, DbtInvocation
+from orchestrator.dbt_engine.messages import shortened
+from orchestrator.dbt_engine.parse import release_warehouse
+
+SELECTED_TAG = "orchestrator:selected"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What dbt says of the whole invocation; the gate has told of the nodes."""
+
+    success: bool
+    outcomes: Mapping[str, NodeOutcome] = field(default_factory=dict)
+    """{unique_id: outcome}, hooks included, from dbt's own result."""
+    error: str | None = None
+    """Why dbt itself failed, if it did."""
+
+
+def build_nodes(
+    invocation: DbtInvocation,
+    manifest: Any,
+    *,
+    nodes: Collection[str],
+    listener: NodeListener,
+    slots: threading.Semaphore,
+    threads: int,
+    full_refresh: bool = False,
+    fail_fast: bool = False,
+) -> BuildResult:
+    """Run `dbt build` for `nodes` (unique_ids of models, seeds, snapshots, tests). Blocks until dbt is done.
+
+    `threads` must leave room for nodes that wait at the gate; `slots` bounds how many work at once. The selection is
+    a tag set in this invocation's own copy of the manifest: exact, whatever the project's names, default selectors
+    and number of nodes.
+    """
+    from dbt.cli.main import dbtRunner
+
+    with DBT_LOCK:
+        own = copy.deepcopy(manifest)
+        _tag(own, nodes)
+        gate = Gate(listener, slots, frozenset(nodes), microbatch=_microbatch(own, nodes))
+        arguments = ["build", *invocation.global_args(), "--no-write-json", "--cache-selected-only"]
+        arguments += ["--select", f"tag:{SELECTED_TAG}", "--indirect-selection", "empty", "--threads", str(threads)]
+        arguments += ["--full-refresh"] if full_refresh else []
+        arguments += ["--fail-fast"] if fail_fast else []
+        try:
+            result = dbtRunner(manifest=own, callbacks=[gate]).invoke(arguments)
+        finally:
+            release_warehouse()
+    return BuildResult(
+        success=bool(result.success),
+        outcomes={item.unique_id: _outcome(item) for item in _results(result.result)},
+        error=shortened(str(result.exception)) if result.exception is not None else None,
+    )
+
+
+def cancel_running() -> None:
+    """Interrupt the statements that dbt's connections are running in this process. Never raises."""
+    import sys
+
+    factory = sys.modules.get("dbt.adapters.factory")
+    if factory is None:
+        return
+    for adapter in list(factory.FACTORY.adapters.values()):
+        for connection in list(adapter.connections.thread_connections.values()):
+            try:
+                adapter.connections.cancel(connection)
+            except Exception:  # noqa: BLE001  a connection that is closing meanwhile needs no cancel
+                continue
+
+
+def native_parents(manifest: Any, unique_id: str) -> frozenset[str]:
+    """The nodes that dbt itself orders before `unique_id`, ephemeral models passed through."""
+    found: set[str] = set()
+    open_ids = [unique_id]
+    while open_ids:
+        node = _node(manifest, open_ids.pop())
+        for parent in node.depends_on.nodes if node is not None and hasattr(node, "depends_on") else ():
+            if parent in found:
+                continue
+            found.add(parent)
+            upstream = _node(manifest, parent)
+            if upstream is not None and getattr(upstream, "is_ephemeral_model", False):
+                open_ids.append(parent)
+    return frozenset(found)
+
+
+def _node(manifest: Any, unique_id: str) -> Any:
+    return manifest.nodes.get(unique_id) or manifest.unit_tests.get(unique_id)
+
+
+def _tag(manifest: Any, nodes: Collection[str]) -> None:
+    for unique_id in nodes:
+        node = manifest.nodes.get(unique_id)
+        if node is not None:
+            node.tags = [*node.tags, SELECTED_TAG]
+        elif (unit_test := manifest.unit_tests.get(unique_id)) is not None:
+            unit_test.config.tags = [*unit_test.tags, SELECTED_TAG]
+        elif (function := getattr(manifest, "functions", {}).get(unique_id)) is not None:
+            function.tags = [*function.tags, SELECTED_TAG]
+
+
+def _microbatch(manifest: Any, nodes: Collection[str]) -> frozenset[str]:
+    return frozenset(
+        unique_id
+        for unique_id in nodes
+        if (node := manifest.nodes.get(unique_id)) is not None
+        and getattr(node.config, "incremental_strategy", None) == "microbatch"
+    )
+
+
+def _results(result: Any) -> list[Any]:
+    return list(getattr(result, "results", None) or [])
+
+
+def _outcome(item: Any) -> NodeOutcome:
+    return NodeOutcome(
+        unique_id=item.unique_id,
+        status=str(item.status),
+        message=item.message or "",
+        failures=item.failures,
+        duration_s=item.execution_time,
+    )

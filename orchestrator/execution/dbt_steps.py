@@ -1,0 +1,184 @@
+"""dbt nodes as ops: they wait at the gate, are claimed and announced, and what dbt says of them is written down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.dbt_engine.gate import GateRefusedError, NodeOutcome
+from orchestrator.dbt_engine.messages import shortened
+from orchestrator.definitions.events import Failure, Materialization
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import OrchestratorError
+from orchestrator.execution.board import Board, End
+from orchestrator.execution.journal import Intent, Journal
+from orchestrator.execution.ops import Op
+from orchestrator.graph.model import AssetGraph
+from orchestrator.resources.duckdb import DuckDBFile
+
+_GOOD = ("success", "pass", "no-op")
+_VIEWS = ("view", "materialized_view")
+
+
+@dataclass(slots=True)
+class DbtSteps:
+    """The `NodeListener` of one run."""
+
+    graph: AssetGraph
+    board: Board
+    journal: Journal
+    database: DuckDBFile | None
+    compiled: Mapping[str, Path]
+    """{unique_id: where dbt writes its compiled SQL}"""
+    keep_samples: bool
+    intents: dict[str, Intent] = field(default_factory=dict)
+    verdicts: dict[str, End] = field(default_factory=dict)
+    """Ops that must not run, as found at the gate."""
+    refusals: dict[str, str] = field(default_factory=dict)
+    """Ops that could not be claimed or announced."""
+    broken: list[BaseException] = field(default_factory=list)
+    """What went wrong in our own book-keeping; the run cannot be green then."""
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self, unique_id: str) -> None:
+        """Wait until the op may start; remember a verdict that it must not."""
+        verdict = self.board.wait_for(unique_id)
+        if verdict is not None:
+            self.verdicts[unique_id] = verdict
+
+    def start(self, unique_id: str) -> None:
+        """Claim and announce the op, or refuse it."""
+        if self.board.cancelled.is_set():
+            self.verdicts.setdefault(unique_id, End("cancelled", "the run was cancelled"))
+        if unique_id in self.verdicts:
+            raise GateRefusedError(self.verdicts[unique_id].reason)
+        op = self.board.ops[unique_id]
+        if op.check is not None:
+            return
+        try:
+            self.intents[unique_id] = self.journal.intend(op)
+        except OrchestratorError as exc:
+            self.refusals[unique_id] = exc.what
+            raise GateRefusedError(exc.what) from exc
+
+    def finish(self, outcome: NodeOutcome) -> None:
+        """Write down how the node ended. Never raises: dbt's pool would hang."""
+        try:
+            self._finish(self.board.ops[outcome.unique_id], outcome)
+        except BaseException as exc:  # kept: the run ends as failed
+            self.broken.append(exc)
+            self.board.end(outcome.unique_id, End("failed", str(exc)))
+
+    def _finish(self, op: Op, outcome: NodeOutcome) -> None:
+        if op.id in self.board.ends:
+            return
+        if op.id in self.verdicts or (outcome.status == "skipped" and self.board.cancelled.is_set()):
+            end = self.verdicts.get(op.id) or End("cancelled", "the run was cancelled")
+            self.journal.skip(op, end)
+        elif outcome.status == "skipped":
+            end = End("blocked", self._blame(op))
+            self.journal.skip(op, end)
+        elif op.check is not None:
+            end = self._finish_check(op, outcome)
+        else:
+            end = self._finish_step(op, outcome)
+        self.board.end(op.id, end)
+
+    def _finish_step(self, op: Op, outcome: NodeOutcome) -> End:
+        intent = self.intents.pop(op.id, None)
+        if intent is None:
+            reason = self.refusals.get(op.id) or shortened(outcome.message) or "dbt ended it before it started"
+            self.journal.not_run(str(op.key), op.id, "failed", reason)
+            return End("failed", reason)
+        if outcome.status in _GOOD:
+            self.journal.succeed(intent, materialization=self._look(op, outcome), duration_s=outcome.duration_s)
+            return End("ok")
+        cancelled = self.board.cancelled.is_set()
+        self.journal.fail(
+            intent,
+            Failure("the run was cancelled") if cancelled else self._failure(op, outcome),
+            status="cancelled" if cancelled else "failed",
+            duration_s=outcome.duration_s,
+        )
+        return End("cancelled" if cancelled else "failed", outcome.message)
+
+    def _finish_check(self, op: Op, outcome: NodeOutcome) -> End:
+        duration = outcome.duration_s
+        if outcome.status in _GOOD:
+            self.journal.check(op, "succeeded", failures=0, duration_s=duration)
+            return End("ok")
+        if outcome.status == "warn":
+            self.journal.check(op, "warned", failures=outcome.failures, reason=outcome.message, duration_s=duration)
+            return End("ok")
+        if self.board.cancelled.is_set():
+            self.journal.check(op, "cancelled", reason="the run was cancelled")
+            return End("cancelled", "the run was cancelled")
+        failure = self._failure(op, outcome)
+        self.journal.check(
+            op, "failed", failures=outcome.failures, reason=failure.message, duration_s=duration, failure=failure
+        )
+        return End("failed", failure.message)
+
+    def _failure(self, op: Op, outcome: NodeOutcome) -> Failure:
+        path = self.compiled.get(op.id)
+        shown = str(path) if path is not None and path.is_file() else None
+        return Failure(message=shortened(outcome.message) or f"dbt says: {outcome.status}", compiled_path=shown)
+
+    def _look(self, op: Op, outcome: NodeOutcome) -> Materialization:
+        asset = self.graph[op.key]
+        strategy = next(writer.strategy for writer in asset.writers if writer.id == op.id)
+        look = None
+        if self.database is not None and asset.relation is not None:
+            look = self.database.look(asset.relation, rows=strategy not in _VIEWS)
+        path = self.compiled.get(op.id)
+        return Materialization(
+            rows=look.rows if look and look.rows is not None else outcome.rows_affected,
+            columns=look.columns if look else (),
+            sample=look.sample if look and self.keep_samples else None,
+            compiled_code=_text(path),
+        )
+
+    def _blame(self, op: Op) -> str:
+        """Why dbt skipped an op: dbt does not say, the graph does. The nearest failed thing upstream."""
+        near = {op.key} if op.check is not None else set()
+        for level in _levels(self.graph, op.key, near):
+            for other in self.board.ops.values():
+                end = self.board.ends.get(other.id)
+                if end is None or end.ending != "failed" or other.id == op.id:
+                    continue
+                if other.key in level or (other.check is not None and other.check.reads & level):
+                    return f"{self.board.describe(other.id)} failed"
+        return "something upstream failed"
+
+
+def _levels(graph: AssetGraph, key: AssetKey, first: set[AssetKey]) -> list[frozenset[AssetKey]]:
+    """The asset's ancestors, nearest first, a set a step of distance; `first` before them. Unit tests count as own."""
+    levels: list[frozenset[AssetKey]] = [frozenset(first or {key})]
+    seen = {key}
+    frontier = frozenset({key})
+    while frontier := frozenset(parent for child in frontier for parent in graph.upstream[child]) - seen:
+        seen |= frontier
+        levels.append(frontier)
+    return levels
+
+
+def _text(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def compiled_paths(manifest: Any, target_path: Path) -> dict[str, Path]:
+    """{unique_id: where `dbt build` writes the compiled SQL of models, snapshots and singular tests}."""
+    root = target_path / "compiled"
+    found = {uid: root / node.package_name / node.original_file_path for uid, node in manifest.nodes.items()}
+    for uid, node in manifest.nodes.items():
+        if node.resource_type == "test" and getattr(node, "test_metadata", None) is not None:
+            found[uid] = root / node.package_name / node.original_file_path / node.path
+    return found

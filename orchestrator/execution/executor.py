@@ -1,0 +1,374 @@
+"""Executes a plan: Python steps as their inputs finish, dbt nodes in one invocation with a gate, one book-keeping."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus
+from orchestrator.errors import DefinitionErrors
+from orchestrator.execution.board import Board, End
+from orchestrator.execution.dbt_steps import DbtSteps, compiled_paths
+from orchestrator.execution.journal import Journal, now
+from orchestrator.execution.ops import Op, build_ops
+from orchestrator.execution.python_steps import PythonSteps
+from orchestrator.execution.results import Listener, RunOptions, RunResult, StepWrapper, Unwrapped
+from orchestrator.execution.session import Names
+from orchestrator.plan.run_plan import RunPlan
+from orchestrator.plan.states import current_versions
+from orchestrator.resources.file_lock import writer_lock
+from orchestrator.workspace import Workspace
+
+HEARTBEAT_S = 5.0
+DEFAULT_THREADS = 4
+MOST_GATED_THREADS = 64
+"""More nodes than this waiting at the gate at once would only widen dbt's pools; Python steps then run before dbt."""
+
+
+def run_plan(
+    workspace: Workspace,
+    plan: RunPlan,
+    *,
+    options: RunOptions | None = None,
+    listeners: Sequence[Listener] = (),
+    wrap: StepWrapper | None = None,
+    cancel: threading.Event | None = None,
+) -> RunResult:
+    """Execute `plan` and say how it ended. Blocks; Ctrl-C or `cancel` stops it in order.
+
+    Raises DefinitionErrors when the workspace has errors, ResourceLockedError when another process keeps the
+    warehouse. What fails inside a step is recorded, not raised.
+    """
+    if workspace.errors:
+        raise DefinitionErrors(workspace.errors)
+    run = _Run(workspace, plan, options or RunOptions(), tuple(listeners), wrap or Unwrapped())
+    return run.execute(cancel or threading.Event())
+
+
+def new_run_id() -> str:
+    """Short, unique, sortable by time to the second: `1122-103518-ab12`."""
+    return f"{time.strftime('%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}"
+
+
+@dataclass(slots=True)
+class _Run:
+    workspace: Workspace
+    plan: RunPlan
+    options: RunOptions
+    listeners: tuple[Listener, ...]
+    wrap: StepWrapper
+    run_id: str = field(default_factory=new_run_id)
+    problems: list[str] = field(default_factory=list)
+    """What went wrong with the run as a whole."""
+    journal: Journal = field(init=False)
+    board: Board = field(init=False)
+
+    def execute(self, cancel: threading.Event) -> RunResult:
+        workspace = self.workspace
+        workspace.records.reap(workspace.environment, as_of=now())
+        started = time.monotonic()
+        with self._warehouse(), self._alive():
+            facts = workspace.facts()
+            self.journal = Journal(
+                records=workspace.records,
+                graph=workspace.graph,
+                run_id=self.run_id,
+                environment=workspace.environment,
+                listeners=self.listeners,
+                versions=current_versions(workspace.graph, facts),
+            )
+            self._announce()
+            try:
+                self.board = Board(self._ops(), cancelled=cancel)
+                self._work()
+            except Exception as exc:
+                self.problems.append(str(exc))
+                self._finish(started)
+                raise
+            return self._finish(started)
+
+    @contextmanager
+    def _warehouse(self) -> Iterator[None]:
+        """The only right to write the DuckDB file, while anything is built; the file is free afterwards."""
+        database = self.workspace.database
+        if database is None or self.plan.is_empty:
+            yield
+            return
+        with writer_lock(
+            database.path,
+            run_id=self.run_id,
+            timeout_s=self.workspace.config.lock_timeout_s,
+            on_wait=self.workspace.say,
+        ):
+            try:
+                database.cursor().close()  # opens the file now: a foreign lock is one clear error, not one a step
+                yield
+            finally:
+                database.close()
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Heartbeats while the run lives; its claims end with it."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(HEARTBEAT_S):
+                self.workspace.records.heartbeat(self.run_id)
+
+        thread = threading.Thread(target=beat, name="orchestrator-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self.workspace.records.release_run(self.run_id)
+
+    def _announce(self) -> None:
+        self.journal.emit(
+            RunStarted(
+                at=now(),
+                run_id=self.run_id,
+                environment=self.workspace.environment,
+                command=self.options.command,
+                selection=self.plan.selection,
+                engine=self.options.engine,
+                by=f"{_user()}@{socket.gethostname()}",
+                pid=os.getpid(),
+                steps=self.plan.steps,
+            )
+        )
+        for step in self.plan.steps:
+            if step.action == "skip":
+                self.journal.not_run(step.key, step.writer, "up_to_date", step.reason, action=step.kind == "action")
+
+    def _ops(self) -> dict[str, Op]:
+        graph = self.workspace.graph
+        needs_dbt = any(step.writer in self.workspace.dbt_nodes for step in self.plan.to_build) or any(
+            check.kind != "python" for check in graph.checks if check.id in set(self.plan.checks)
+        )
+        if not needs_dbt:
+            return build_ops(graph, self.plan, native=lambda _: frozenset())
+        from orchestrator.dbt_engine.build import native_parents
+
+        manifest = self.workspace.dbt_manifest()
+        return build_ops(graph, self.plan, native=lambda unique_id: native_parents(manifest, unique_id))
+
+    def _work(self) -> None:
+        slots = threading.Semaphore(self._threads())
+        dbt = threading.Thread(target=self._dbt, args=(slots,), name="orchestrator-dbt", daemon=True)
+        python = self._python_steps()
+        dbt_started = False
+        try:
+            while not (self.board.all_ended() and not dbt.is_alive()):
+                if not dbt_started and self._dbt_may_start():
+                    dbt.start()
+                    dbt_started = True
+                for op, verdict in self.board.ready("python"):
+                    self._start_python(op, verdict, python, slots)
+                if self.options.fail_fast and any(end.ending == "failed" for end in self.board.ends.values()):
+                    self._cancel("stopped at the first failure")
+                self.board.wait_change()
+        except KeyboardInterrupt:
+            self._cancel("interrupted")
+            self._drain(dbt if dbt_started else None)
+
+    def _dbt_may_start(self) -> bool:
+        ops = [op for op in self.board.ops.values() if op.engine == "dbt"]
+        if not ops:
+            return False
+        if self.board.cancelled.is_set():
+            for op in ops:
+                if self.board.end(op.id, End("cancelled", "the run was cancelled")):
+                    self.journal.skip(op, self.board.ends[op.id])
+            return False
+        gated = [op for op in ops if op.needs]
+        if len(gated) <= MOST_GATED_THREADS:
+            return True
+        first = [op for op in self.board.ops.values() if op.engine == "python" and not self._below_dbt(op)]
+        return all(op.id in self.board.ends for op in first)
+
+    def _below_dbt(self, op: Op) -> bool:
+        graph = self.workspace.graph
+        dbt_keys = {other.key for other in self.board.ops.values() if other.engine == "dbt"}
+        return bool((graph.ancestors([op.key]) | {op.key} if op.check else graph.ancestors([op.key])) & dbt_keys)
+
+    def _dbt(self, slots: threading.Semaphore) -> None:
+        """The dbt invocation; runs in a thread of its own."""
+        try:
+            self.wrap.dbt_invocation("dbt build", lambda: self._build(slots))
+        except BaseException as exc:  # whatever happens to dbt, its ops must end and the run must not be green
+            self.problems.append(f"dbt: {exc}")
+        for op in self.board.ops.values():
+            if op.engine == "dbt" and op.id not in self.board.ends:
+                self._end_forgotten(op)
+
+    def _build(self, slots: threading.Semaphore) -> None:
+        from orchestrator.dbt_engine.build import build_nodes
+
+        workspace = self.workspace
+        manifest = workspace.dbt_manifest()
+        nodes = [op.id for op in self.board.ops.values() if op.engine == "dbt"]
+        listener = DbtSteps(
+            graph=workspace.graph,
+            board=self.board,
+            journal=self.journal,
+            database=workspace.database,
+            compiled=compiled_paths(manifest, workspace.dbt_invocation.target_path),
+            keep_samples=workspace.keep_samples,
+        )
+        gated = sum(1 for op in self.board.ops.values() if op.engine == "dbt" and op.needs)
+        result = build_nodes(
+            workspace.dbt_invocation,
+            manifest,
+            nodes=nodes,
+            listener=listener,
+            slots=slots,
+            threads=self._threads() + gated,
+            full_refresh=self.plan.full_refresh,
+            fail_fast=self.options.fail_fast,
+        )
+        self.problems.extend(str(exc) for exc in listener.broken)
+        for outcome in result.outcomes.values():
+            if outcome.unique_id in self.board.ops:
+                listener.finish(outcome)  # a node whose end no event told
+            elif outcome.status not in ("success", "skipped", "no-op", "pass"):
+                self.problems.append(f"{outcome.unique_id.split('.')[-1]}: {outcome.message}")  # a hook
+        if result.error:
+            self.problems.append(f"dbt: {result.error}")
+        elif not result.success and not any(end.ending != "ok" for end in self.board.ends.values()):
+            self.problems.append("dbt reports a failure that no step shows")
+
+    def _end_forgotten(self, op: Op) -> None:
+        if self.board.cancelled.is_set():
+            end = End("cancelled", "the run was cancelled")
+        else:
+            end = End("failed", self.problems[-1] if self.problems else "dbt did not run it")
+        if op.check is None and end.ending == "failed":
+            self.journal.not_run(str(op.key), op.id, "failed", end.reason)
+        elif op.check is not None and end.ending == "failed":
+            self.journal.check(op, "failed", reason=end.reason)
+        else:
+            self.journal.skip(op, end)
+        self.board.end(op.id, end)
+
+    def _start_python(self, op: Op, verdict: End | None, steps: PythonSteps, slots: threading.Semaphore) -> None:
+        if verdict is not None:
+            self.journal.skip(op, verdict)
+            self.board.end(op.id, verdict)
+            return
+        threading.Thread(
+            target=self._python, args=(op, steps, slots), name=f"orchestrator-{op.key}", daemon=True
+        ).start()
+
+    def _python(self, op: Op, steps: PythonSteps, slots: threading.Semaphore) -> None:
+        """One Python op; runs in a thread of its own."""
+        definition = self.workspace.definitions[op.id]
+        with slots:
+            if self.board.cancelled.is_set():
+                end = End("cancelled", "the run was cancelled")
+                self.journal.skip(op, end)
+                self.board.end(op.id, end)
+                return
+            run: Any = steps.run_check if op.kind == "check" else steps.run_step
+            name = op.check.name if op.check is not None else str(op.key)
+            try:
+                end = self.wrap.python_step(name, lambda: run(op, definition))
+            except BaseException as exc:  # our own book-keeping failed: never green
+                self.problems.append(f"{op.key}: {exc}")
+                end = End("failed", str(exc))
+        self.board.end(op.id, end)
+
+    def _python_steps(self) -> PythonSteps:
+        workspace = self.workspace
+        return PythonSteps(
+            journal=self.journal,
+            names=Names(workspace.graph, workspace.ids, workspace.relate),
+            database=workspace.database,
+            cancelled=self.board.cancelled,
+            root=workspace.root,
+            keep_samples=workspace.keep_samples,
+        )
+
+    def _threads(self) -> int:
+        return self.options.threads or self.workspace.profile_threads or DEFAULT_THREADS
+
+    def _cancel(self, why: str) -> None:
+        from orchestrator.dbt_engine.build import cancel_running
+
+        if not self.board.cancelled.is_set():
+            self.journal.log(f"stopping: {why}", level="warning")
+        self.board.cancel()
+        cancel_running()
+
+    def _drain(self, dbt: threading.Thread | None) -> None:
+        """After a cancel: let everything write down how it ended."""
+        from orchestrator.dbt_engine.build import cancel_running
+
+        while not self.board.all_ended() or (dbt is not None and dbt.is_alive()):
+            if dbt is None:
+                self._dbt_may_start()
+            for op, verdict in self.board.ready("python"):
+                end = verdict or End("cancelled", "the run was cancelled")
+                self.journal.skip(op, end)
+                self.board.end(op.id, end)
+            cancel_running()
+            self.board.wait_change()
+
+    def _finish(self, started: float) -> RunResult:
+        duration = time.monotonic() - started
+        steps = tuple(
+            self.journal.steps[step.writer] for step in self.plan.steps if step.writer in self.journal.steps
+        )
+        checks = tuple(self.journal.checks)
+        status = self._status()
+        reason = "; ".join(dict.fromkeys(self.problems))
+        self.journal.emit(
+            RunFinished(
+                at=now(),
+                run_id=self.run_id,
+                environment=self.workspace.environment,
+                status=status,
+                reason=reason,
+                duration_s=duration,
+            )
+        )
+        return RunResult(
+            run_id=self.run_id,
+            environment=self.workspace.environment,
+            status=status,
+            engine=self.options.engine,
+            steps=steps,
+            checks=checks,
+            duration_s=duration,
+            reason=reason,
+        )
+
+    def _status(self) -> RunStatus:
+        """Succeeded only if nothing at all says otherwise: no problem, every planned op ended well."""
+        ends = [end.ending for end in self.board.ends.values()] if hasattr(self, "board") else []
+        failed = "failed" in ends
+        if self.problems or (failed and not self._interrupted()):
+            return "failed"
+        if "cancelled" in ends or self._interrupted():
+            return "cancelled"
+        missing = [step for step in self.plan.to_build if step.writer not in self.journal.steps]
+        return "failed" if "blocked" in ends or failed or missing else "succeeded"
+
+    def _interrupted(self) -> bool:
+        return self.board.cancelled.is_set() and not self.options.fail_fast
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,196 @@
+"""The run's own book-keeping: claims, intents and outcomes, in the records first and then to whoever listens."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from orchestrator.definitions.events import (
+    CheckFinished,
+    CheckStatus,
+    Event,
+    Failure,
+    LogLine,
+    Materialization,
+    StepFinished,
+    StepStarted,
+    StepStatus,
+)
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.execution.board import End
+from orchestrator.execution.ops import Op
+from orchestrator.execution.results import Listener
+from orchestrator.graph.model import AssetGraph, Writer
+from orchestrator.records import Records
+
+
+def now() -> datetime:
+    """The present, aware, UTC."""
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An attempt that has been claimed and announced."""
+
+    op: Op
+    writer: Writer
+    attempt_id: str
+    token: int
+    started: datetime
+
+
+@dataclass(slots=True)
+class Journal:
+    """Writes events of one run. Thread-safe."""
+
+    records: Records
+    graph: AssetGraph
+    run_id: str
+    environment: str
+    listeners: Sequence[Listener]
+    versions: dict[AssetKey, str | None]
+    """What each asset's version is now; grows with the run."""
+    steps: dict[str, StepFinished] = field(default_factory=dict)
+    """{writer id: its last outcome}"""
+    checks: list[CheckFinished] = field(default_factory=list)
+    _guard: threading.RLock = field(default_factory=threading.RLock)
+
+    def emit(self, event: Event) -> None:
+        """Into the records, then to the listeners."""
+        with self._guard:
+            self.records.record(event)
+            for listener in self.listeners:
+                listener(event)
+
+    def _common(self) -> dict[str, Any]:
+        return {"at": now(), "run_id": self.run_id, "environment": self.environment}
+
+    def intend(self, op: Op, *, attempt: int = 1) -> Intent:
+        """Claim what the op writes and say so, before it starts. Raises ClaimedElsewhereError."""
+        writer = next(writer for writer in self.graph[op.key].writers if writer.id == op.id)
+        token = self.records.claim(self.environment, str(op.key), op.id, None, run_id=self.run_id)
+        intent = Intent(op, writer, f"{self.run_id}-{uuid.uuid4().hex[:8]}", token, now())
+        with self._guard:
+            inputs = {str(key): self.versions.get(key) for key in sorted(writer.reads)}
+        self.emit(
+            StepStarted(
+                **self._common(),
+                key=str(op.key),
+                writer=op.id,
+                kind="action" if op.kind == "action" else "asset",
+                attempt_id=intent.attempt_id,
+                attempt=attempt,
+                code_version=writer.code_version,
+                inputs=inputs,
+            )
+        )
+        return intent
+
+    def holds(self, intent: Intent) -> bool:
+        """Whether the attempt may still commit."""
+        return self.records.holds(
+            self.environment, str(intent.op.key), intent.op.id, None, token=intent.token
+        )
+
+    def succeed(self, intent: Intent, *, materialization: Materialization, duration_s: float | None = None) -> None:
+        """The attempt is done; its id becomes the asset's version."""
+        with self._guard:
+            self._finish(intent, "succeeded", materialization=materialization, duration_s=duration_s)
+            self.versions[intent.op.key] = self._joined(intent)
+
+    def fail(
+        self,
+        intent: Intent,
+        failure: Failure,
+        *,
+        status: StepStatus = "failed",
+        will_retry: bool = False,
+        duration_s: float | None = None,
+    ) -> None:
+        """The attempt failed, or was cancelled."""
+        lines = failure.message.strip().splitlines()
+        reason = lines[0] if lines else status
+        self._finish(intent, status, reason=reason, failure=failure, will_retry=will_retry, duration_s=duration_s)
+
+    def _finish(self, intent: Intent, status: StepStatus, *, duration_s: float | None, **rest: Any) -> None:
+        common = self._common()
+        event = StepFinished(
+            **common,
+            key=str(intent.op.key),
+            writer=intent.op.id,
+            kind="action" if intent.op.kind == "action" else "asset",
+            attempt_id=intent.attempt_id,
+            status=status,
+            duration_s=duration_s if duration_s is not None else (common["at"] - intent.started).total_seconds(),
+            **rest,
+        )
+        self.steps[intent.op.id] = event
+        self.emit(event)
+        self.records.release(self.environment, str(intent.op.key), intent.op.id, None, token=intent.token)
+
+    def _joined(self, intent: Intent) -> str:
+        # The same form as plan.states.current_versions: one writer, one id; several, joined in the writers' order.
+        writers = self.graph[intent.op.key].writers
+        if len(writers) == 1:
+            return intent.attempt_id
+        before = (self.versions.get(intent.op.key) or "").split("+")
+        return "+".join([*before, intent.attempt_id])
+
+    def skip(self, op: Op, end: End) -> None:
+        """An op that never started: blocked or cancelled, and why."""
+        status: StepStatus = "cancelled" if end.ending == "cancelled" else "blocked"
+        if op.check is not None:
+            self.check(op, "cancelled" if status == "cancelled" else "blocked", reason=end.reason)
+            return
+        self.not_run(str(op.key), op.id, status, end.reason, action=op.kind == "action")
+
+    def not_run(self, key: str, writer: str, status: StepStatus, reason: str, *, action: bool = False) -> None:
+        """The outcome of a step without an attempt."""
+        event = StepFinished(
+            **self._common(),
+            key=key,
+            writer=writer,
+            kind="action" if action else "asset",
+            attempt_id=None,
+            status=status,
+            reason=reason,
+        )
+        self.steps[writer] = event
+        self.emit(event)
+
+    def check(
+        self,
+        op: Op,
+        status: CheckStatus,
+        *,
+        failures: int | None = None,
+        reason: str = "",
+        duration_s: float | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """A check's result."""
+        assert op.check is not None
+        event = CheckFinished(
+            **self._common(),
+            check=op.id,
+            name=op.check.name,
+            key=str(op.key),
+            status=status,
+            severity=op.check.severity,
+            failures=failures,
+            reason=reason,
+            duration_s=duration_s,
+            failure=failure,
+        )
+        with self._guard:
+            self.checks.append(event)
+        self.emit(event)
+
+    def log(self, message: str, *, level: Any = "info", key: AssetKey | None = None) -> None:
+        """A line for the run's log."""
+        self.emit(LogLine(**self._common(), level=level, message=message, key=str(key) if key else None))

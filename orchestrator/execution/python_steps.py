@@ -1,0 +1,253 @@
+"""Python assets, actions and checks: attempts, retries, what they return, how they fail."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
+from orchestrator.definitions.context import Context, Previous
+from orchestrator.definitions.events import Failure, Materialization
+from orchestrator.definitions.metadata import to_metadata
+from orchestrator.errors import ClaimLostError, ExecutionError, OrchestratorError, ResourceError
+from orchestrator.execution.attempts import Attempt, StepCancelledError
+from orchestrator.execution.board import End
+from orchestrator.execution.journal import Intent, Journal
+from orchestrator.execution.ops import Op
+from orchestrator.execution.session import AttemptSession, Names
+from orchestrator.graph.model import Asset
+from orchestrator.records import ClaimedElsewhereError
+from orchestrator.resources.duckdb import DuckDBFile
+
+Runnable = PythonAsset[..., Any] | PythonAction[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSteps:
+    """Executes the Python ops of one run."""
+
+    journal: Journal
+    names: Names
+    database: DuckDBFile | None
+    cancelled: threading.Event
+    root: Path
+    keep_samples: bool
+
+    def run_step(self, op: Op, definition: Runnable) -> End:
+        """All attempts of one asset or action, until one succeeds."""
+        attempts = definition.retry.times + 1
+        for number in range(1, attempts + 1):
+            end = self._attempt(op, definition, number, last=number == attempts)
+            if end is not None:
+                return end
+            if self.cancelled.wait(definition.retry.delay_s):
+                break
+        self.journal.skip(op, End("cancelled", "the run was cancelled between two attempts"))
+        return End("cancelled", "the run was cancelled")
+
+    def _attempt(self, op: Op, definition: Runnable, number: int, *, last: bool) -> End | None:
+        """One attempt; None when it failed and there is another one to come."""
+        try:
+            intent = self.journal.intend(op, attempt=number)
+        except ClaimedElsewhereError as exc:
+            self.journal.not_run(str(op.key), op.id, "failed", exc.what, action=op.kind == "action")
+            return End("failed", exc.what)
+        session = self._session(self.names.graph[op.key])
+        context = self._context(intent, session, number)
+        attempt: Attempt[Materialization] = Attempt(
+            lambda: self._execute(intent, definition, context, session, attempt),
+            interrupt=session.interrupt,
+            timeout_s=definition.timeout_s,
+        )
+        try:
+            materialization = attempt.run(cancelled=self.cancelled)
+        except StepCancelledError:
+            self.journal.fail(intent, Failure("the run was cancelled"), status="cancelled")
+            return End("cancelled", "the run was cancelled")
+        except BaseException as exc:  # the user's code; recorded, and the run goes on
+            again = not last and not isinstance(exc, ClaimLostError) and not self.cancelled.is_set()
+            self.journal.fail(intent, self._failure(exc), will_retry=again)
+            return None if again else End("failed", str(exc))
+        finally:
+            session.close()
+        self.journal.succeed(intent, materialization=materialization)
+        return End("ok")
+
+    def _session(self, asset: Asset, *, more: frozenset[Any] = frozenset()) -> AttemptSession:
+        return AttemptSession(self.names, self.database, asset, asset.reads | more)
+
+    def _context(self, intent: Intent, session: AttemptSession, number: int) -> Context:
+        journal, key = self.journal, intent.op.key
+        return Context(
+            run_id=journal.run_id,
+            environment=journal.environment,
+            key=key,
+            session=session,
+            attempt=number,
+            previous=self._previous(intent),
+            log=_logger(journal, intent),
+        )
+
+    def _previous(self, intent: Intent) -> Previous | None:
+        journal = self.journal
+        if journal.versions.get(intent.op.key) is None:
+            return None
+        last = journal.records.latest(journal.environment, str(intent.op.key))
+        if last is None:
+            return None
+        metadata = {name: item.get("value") for name, item in last.metadata.items()}
+        return Previous(version=last.version, at=last.at, rows=last.rows, metadata=metadata)
+
+    def _execute(
+        self,
+        intent: Intent,
+        definition: Runnable,
+        context: Context,
+        session: AttemptSession,
+        attempt: Attempt[Materialization],
+    ) -> Materialization:
+        returned = call_with_context(definition, context)
+        if isinstance(definition, PythonAction):
+            return Materialization(metadata=_json_metadata(context))
+        relation = self.names.graph[intent.op.key].relation
+        if self.database is None or relation is None:
+            raise ResourceError(
+                f"{intent.op.key} cannot be written: this environment's warehouse is no DuckDB file",
+                fix="use a target of type duckdb for Python assets",
+            )
+
+        def guard() -> None:
+            attempt.refuse_if_stopped()
+            if not self.journal.holds(intent):
+                raise ClaimLostError(f"another run has taken over {intent.op.key}; this result is refused")
+
+        self.database.replace(relation, returned, before_commit=guard)
+        look = self.database.look(relation)
+        return Materialization(
+            rows=look.rows if look else None,
+            columns=look.columns if look else (),
+            sample=look.sample if look and self.keep_samples else None,
+            metadata=_json_metadata(context),
+        )
+
+    def run_check(self, op: Op, definition: PythonCheck[..., Any]) -> End:
+        """One Python check."""
+        assert op.check is not None
+        started = time.monotonic()
+        session = self._session(self.names.graph[op.key], more=op.check.reads | {op.key})
+        attempt: Attempt[tuple[bool, int | None, str]] = Attempt(
+            lambda: _verdict(definition, session), interrupt=session.interrupt, timeout_s=definition.timeout_s
+        )
+        try:
+            passed, failures, message = attempt.run(cancelled=self.cancelled)
+        except StepCancelledError:
+            self.journal.check(op, "cancelled", reason="the run was cancelled")
+            return End("cancelled", "the run was cancelled")
+        except BaseException as exc:  # the user's code: a check that cannot be evaluated has not passed
+            failure = self._failure(exc)
+            self.journal.check(
+                op, "failed", reason=str(exc), failure=failure, duration_s=time.monotonic() - started
+            )
+            return End("failed", str(exc))
+        finally:
+            session.close()
+        status = "succeeded" if passed else "warned" if op.check.severity == "warn" else "failed"
+        self.journal.check(
+            op, status, failures=failures, reason=message, duration_s=time.monotonic() - started  # type: ignore[arg-type]
+        )
+        return End("failed" if status == "failed" else "ok", message)
+
+    def _failure(self, exc: BaseException) -> Failure:
+        return Failure(message=_message(exc), traceback=user_traceback(exc, self.root))
+
+
+def call_with_context(definition: Any, context: Context) -> Any:
+    """Call the function with `context` if it takes one, whatever its place; coroutines are run to their end."""
+    parameters = inspect.signature(definition.fn).parameters
+    result = definition.fn(context=context) if "context" in parameters else definition.fn()
+    if inspect.iscoroutine(result):
+        import asyncio
+
+        return asyncio.run(result)
+    return result
+
+
+def _verdict(definition: PythonCheck[..., Any], session: AttemptSession) -> tuple[bool, int | None, str]:
+    """(passed, failing rows, message) of what a check's function says. Raises ExecutionError for anything else."""
+    parameters = [name for name in inspect.signature(definition.fn).parameters if name != "context"]
+    frame = session.read(definition.asset, columns=None) if parameters else None
+    result = definition.fn(*([_as_annotated(definition, parameters[0], frame)] if parameters else []))
+    match result:
+        case (passed, str() as message):
+            return bool(passed), None, message
+        case bool():
+            return result, None, "" if result else "it returned False"
+        case int():
+            return result == 0, result, "" if result == 0 else f"{result} failing rows"
+    if type(result).__name__ in ("bool_", "bool"):  # numpy
+        return bool(result), None, "" if result else "it returned False"
+    raise ExecutionError(
+        f"the check returned {type(result).__name__}",
+        fix="return True or False, the number of failing rows, or (passed, message)",
+    )
+
+
+def _as_annotated(definition: PythonCheck[..., Any], parameter: str, table: Any) -> Any:
+    try:
+        wanted = get_type_hints(definition.fn).get(parameter)
+    except Exception:  # noqa: BLE001  annotations that cannot be evaluated are no reason to fail
+        wanted = definition.fn.__annotations__.get(parameter)
+    name = wanted if isinstance(wanted, str) else f"{getattr(wanted, '__module__', '')}.{getattr(wanted, '__name__', '')}"
+    if name.endswith("DataFrame") and ("polars" in name or name.startswith("pl.")):
+        import polars
+
+        return polars.from_arrow(table)
+    return table.to_pandas() if name.endswith("DataFrame") else table
+
+
+def _json_metadata(context: Context) -> dict[str, Any]:
+    typed = {str(name): to_metadata(value) for name, value in context.metadata.items()}
+    return {name: {"kind": value.kind, "value": value.value} for name, value in typed.items()}
+
+
+def _message(exc: BaseException) -> str:
+    if isinstance(exc, OrchestratorError):
+        return f"{exc.what}\nfix: {exc.fix}" if exc.fix else exc.what
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def user_traceback(exc: BaseException, root: Path) -> str | None:
+    """The traceback without frames that are not the user's."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_relative_to(root)
+        and not {"site-packages", ".venv"} & set(Path(frame.filename).parts)
+        and Path(__file__).parent.parent not in Path(frame.filename).parents
+    ]
+    return "".join(traceback.format_list(own)).rstrip() or None
+
+
+def _logger(journal: Journal, intent: Intent) -> logging.Logger:
+    """A logger of this attempt's own: its lines go to the run's log, not to the root logger."""
+    logger = logging.Logger(f"orchestrator.step.{intent.attempt_id}", level=logging.DEBUG)
+    logger.addHandler(_JournalHandler(lambda level, text: journal.log(text, level=level, key=intent.op.key)))
+    return logger
+
+
+class _JournalHandler(logging.Handler):
+    def __init__(self, write: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self.write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
+        self.write(level, record.getMessage())

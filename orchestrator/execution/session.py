@@ -1,0 +1,99 @@
+"""What one attempt of a Python step may touch: the assets it declared, through connections that can be interrupted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.definitions.assets import DbtReference, PythonAsset, Table
+from orchestrator.definitions.keys import AssetKey, Relation
+from orchestrator.errors import ResourceError, UndeclaredResourceError
+from orchestrator.graph.model import Asset, AssetGraph
+from orchestrator.resources.duckdb import DuckDBFile, select, to_arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """From the objects in users' code to assets."""
+
+    graph: AssetGraph
+    ids: Mapping[str, AssetKey]
+    """{draft id or reference id: asset}"""
+    relate: Callable[[Table], Relation]
+
+    def find(self, reference: Any) -> Asset | None:
+        """The asset that an object stands for; None for a table that nobody knows."""
+        match reference:
+            case PythonAsset() | DbtReference():
+                key = self.ids.get(reference.id)
+            case Table():
+                key = self.ids.get(f"table:{self.relate(reference)}")
+            case _:
+                key = None
+        return self.graph[key] if key in self.graph.assets and key is not None else None
+
+
+@dataclass(slots=True)
+class AttemptSession:
+    """The `Session` of one attempt. `interrupt` stops what it is running and lets it open nothing more."""
+
+    names: Names
+    database: DuckDBFile | None
+    asset: Asset
+    declared: frozenset[AssetKey]
+    _cursors: list[Any] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
+
+    def read(self, reference: Any, *, columns: Sequence[str] | None) -> Any:
+        """The rows of an asset as a pyarrow.Table. Raises UndeclaredResourceError for one the loader did not see."""
+        found = self.names.find(reference)
+        if found is None:
+            raise UndeclaredResourceError(
+                f"{self.asset.key} reads {getattr(reference, 'name', reference)!r}, which is no known asset",
+                fix="name a dbt model, a source or an asset of this workspace",
+            )
+        if found.key != self.asset.key and found.key not in self.declared:
+            raise UndeclaredResourceError(
+                f"{self.asset.key} reads {found.key}, which its code did not show when it was loaded",
+                at=str(self.asset.location),
+                fix="refer to it by name in the function, or add it to after=[…], so that it is built first",
+            )
+        if found.relation is None:
+            raise ResourceError(f"{found.key} has no table that could be read")
+        return to_arrow(self._cursor().execute(select(found.relation, columns=columns)))
+
+    def connection(self, resource: Any) -> Any:
+        """A DuckDB connection of this attempt's own, on the database that the whole run shares."""
+        return self._cursor()
+
+    def _cursor(self) -> Any:
+        if self.database is None:
+            raise ResourceError(
+                "this environment's warehouse cannot be opened from Python: only DuckDB files can",
+                fix="use a target of type duckdb, or write the table with a dbt model",
+            )
+        with self._guard:
+            if self._closed:
+                raise ResourceError("this attempt has been stopped; it can open nothing more")
+            cursor = self.database.cursor()
+            self._cursors.append(cursor)
+            return cursor
+
+    def interrupt(self) -> None:
+        """Stop running statements, from another thread."""
+        with self._guard:
+            self._closed = True
+            for cursor in self._cursors:
+                cursor.interrupt()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        with self._guard:
+            self._closed = True
+            for cursor in self._cursors:
+                cursor.close()
+            self._cursors.clear()
+

@@ -1,0 +1,204 @@
+"""A workspace, opened once: configuration, definitions, graph, records. No Prefect, and no dbt while nothing changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.config import Config, DbtFlags, load_config
+from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
+from orchestrator.definitions.facts import Facts
+from orchestrator.definitions.keys import AssetKey, Relation
+from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError
+from orchestrator.graph.model import AssetGraph
+from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
+from orchestrator.loaders.merge import merge
+from orchestrator.loaders.python_modules import PythonProject, load_python_project
+from orchestrator.plan.states import AssetState, build_states
+from orchestrator.resources.dbt_profile import Profile
+from orchestrator.resources.duckdb import DuckDBFile
+
+if TYPE_CHECKING:
+    from orchestrator.dbt_engine.invocation import DbtInvocation
+    from orchestrator.records import Records
+
+DEFAULT_ENVIRONMENT = "default"
+Definition = PythonAsset[..., Any] | PythonAction[..., Any] | PythonCheck[..., Any]
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@dataclass
+class Workspace:
+    """Everything that is known about the projects of one configuration, in one environment."""
+
+    config: Config
+    environment: str
+    graph: AssetGraph
+    ids: Mapping[str, AssetKey]
+    """{draft or reference id: asset}"""
+    errors: tuple[OrchestratorError, ...]
+    warnings: tuple[str, ...]
+    project: DbtProject | None = None
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    """{writer or check id: Python definition}"""
+    say: Callable[[str], None] = _to_stderr
+    """Where lines for people go, such as that a lock is waited for."""
+
+    @property
+    def root(self) -> Path:
+        """The directory that everything is relative to."""
+        return self.config.root
+
+    @property
+    def name(self) -> str:
+        """The workspace's name, for people."""
+        return self.config.name
+
+    @property
+    def state_dir(self) -> Path:
+        """Where everything of ours lives."""
+        return self.config.state_dir
+
+    @cached_property
+    def records(self) -> Records:
+        """The store of what happened, opened for writing when first used."""
+        from orchestrator.records import open_records
+
+        return open_records(self.config.records_url)
+
+    @cached_property
+    def history(self) -> Records:
+        """The same store for reading only: asking makes no file."""
+        from orchestrator.records import open_records
+
+        return self.__dict__.get("records") or open_records(self.config.records_url, create=False)
+
+    def facts(self) -> Facts:
+        """What is recorded about this environment."""
+        return self.history.facts(self.environment)
+
+    def states(self) -> dict[AssetKey, AssetState]:
+        """The state of every asset."""
+        return build_states(self.graph, self.facts())
+
+    @cached_property
+    def database(self) -> DuckDBFile | None:
+        """The target's DuckDB file; None for other warehouses and for databases in memory."""
+        profile = self.project.profile if self.project is not None else None
+        if profile is None or profile.duckdb_path is None:
+            return None
+        return DuckDBFile(profile.duckdb_path, config=profile.duckdb_config, settings=profile.duckdb_settings)
+
+    @property
+    def keep_samples(self) -> bool:
+        """Row samples are data: they are stored for a local DuckDB only."""
+        return self.database is not None
+
+    @property
+    def profile_threads(self) -> int | None:
+        """The profile's `threads`."""
+        profile = self.project.profile if self.project is not None else None
+        threads = profile.output.get("threads") if profile is not None else None
+        return int(threads) if threads else None
+
+    @cached_property
+    def dbt_nodes(self) -> frozenset[str]:
+        """unique_ids of all writers that dbt runs."""
+        return frozenset(
+            writer.id for asset in self.graph.assets.values() for writer in asset.writers if writer.engine == "dbt"
+        )
+
+    @property
+    def dbt_invocation(self) -> DbtInvocation:
+        """How dbt is called here. Raises ConfigError in a workspace without a usable dbt project."""
+        if self.project is None or self.project.invocation is None:
+            raise ConfigError("this workspace has no dbt project", fix="add 'dbt' to [tool.orchestrator]")
+        return self.project.invocation
+
+    def dbt_manifest(self) -> Any:
+        """dbt's own manifest; the first call imports dbt, which is slow."""
+        if self.project is None:
+            raise ConfigError("this workspace has no dbt project", fix="add 'dbt' to [tool.orchestrator]")
+        return self.project.dbt_manifest()
+
+    def relate(self, table: Table) -> Relation:
+        """Where a Python table lives in this environment."""
+        return relate(table, self.project.profile if self.project is not None else None)
+
+    def require_sound(self) -> None:
+        """Raise DefinitionErrors when anything is wrong with the definitions."""
+        if self.errors:
+            raise DefinitionErrors(self.errors)
+
+
+def relate(table: Table, profile: Profile | None) -> Relation:
+    """The relation of `schema.table` or `database.schema.table` in the profile's target."""
+    database, schema, name = [None, *table.name.split(".")][-3:]
+    return Relation.normalised(database or (profile.database if profile is not None else None), schema, name or "")
+
+
+def load_workspace(
+    start: Path | None = None,
+    *,
+    flags: DbtFlags | None = None,
+    environment: str | None = None,
+    force_parse: bool = False,
+) -> Workspace:
+    """The workspace around `start` (default: the current directory), in `environment` (a dbt target).
+
+    What is wrong with definitions is in `errors`, so that the rest can still be looked at. Raises ConfigError when
+    there is no workspace, or its configuration cannot be read.
+    """
+    flags = flags or DbtFlags()
+    config = load_config(start, project_dir=flags.project_dir)
+    project = _load_dbt(config, flags, environment, force_parse)
+    profile = project.profile if project is not None else None
+    python = _load_python(config, profile)
+    fragments = [*([project.fragment] if project is not None else []), python.fragment]
+    merged = merge(fragments)
+    return Workspace(
+        config=config,
+        environment=environment or (profile.target if profile is not None else DEFAULT_ENVIRONMENT),
+        graph=merged.graph,
+        ids=merged.ids,
+        errors=(*(error for fragment in fragments for error in fragment.errors), *merged.errors),
+        warnings=(*(warning for fragment in fragments for warning in fragment.warnings), *merged.warnings),
+        project=project,
+        definitions=python.definitions,
+    )
+
+
+def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_parse: bool) -> DbtProject | None:
+    if not config.dbt_dirs:
+        return None
+    if flags.target and environment and flags.target != environment:
+        raise ConfigError(
+            f"--target is '{flags.target}' and --env is '{environment}'", fix="an environment is a dbt target: give one"
+        )
+    choices = DbtChoices(
+        project_dir=config.dbt_dirs[0],
+        profiles_dir=flags.profiles_dir,
+        profile=flags.profile,
+        target=flags.target or environment,
+        vars=flags.vars,
+    )
+    return load_dbt_project(
+        choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse
+    )
+
+
+def _load_python(config: Config, profile: Profile | None) -> PythonProject:
+    return load_python_project(
+        config.python_packages,
+        root=config.root,
+        project=config.name,
+        relate=lambda table: relate(table, profile),
+        kinds=(profile.adapter,) if profile is not None else (),
+    )

@@ -58,4 +58,4 @@ def planes(context: Context) -> pa.Table:
 def positions_on_earth(frame: pa.Table) -> int:
     """Latitude and longitude are degrees."""
     outside = pc.or_(pc.greater(pc.abs(frame["lat"]), 90), pc.greater(pc.abs(frame["lon"]), 180))
-    return pc.sum(outside).as_py()
+    return int(pc.sum(outside).as_py() or 0)

@@ -39,4 +39,4 @@ def weather(context: Context) -> pa.Table:
 @check(weather, severity="warn")
 def plausible_wind(frame: pa.Table) -> int:
     """Wind above 150 mph is a broken sensor: Newark reports 1,048 mph on 12 February. Staging drops such values."""
-    return pc.sum(pc.greater(frame["wind_speed"], FASTEST_PLAUSIBLE_WIND)).as_py()
+    return int(pc.sum(pc.greater(frame["wind_speed"], FASTEST_PLAUSIBLE_WIND)).as_py() or 0)

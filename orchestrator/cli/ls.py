@@ -1,0 +1,97 @@
+"""`orchestrator ls`: assets by layer, with their state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.json_forms import UNRECORDED, States, asset_json, last_success
+from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
+from orchestrator.cli.output import STATES, ago, count, make_console, number, one_line, print_json, state_text, utc_now
+from orchestrator.cli.workspaces import print_findings, selected_keys
+from orchestrator.definitions.facts import Facts
+from orchestrator.graph.model import Asset, AssetGraph
+
+WIDE = 100
+
+
+@workspace_command
+def command(
+    options: WorkspaceOptions, selection: Selection = None, select: Select = None, exclude: Exclude = None
+) -> int:
+    """List assets with their state, grouped by layer."""
+    workspace = options.load()
+    facts, states = workspace.facts(), workspace.states()
+    words = selection_words(selection, select)
+    keys = selected_keys(workspace.graph, words, exclude=exclude or (), states=states, facts=facts, external=True)
+    assets = [asset for key, asset in workspace.graph.assets.items() if key in keys]
+    if options.json:
+        print_json([asset_json(workspace.graph, asset, states=states, facts=facts) for asset in assets])
+        return 0
+    console = make_console()
+    console.print(asset_list(workspace.graph, assets, states=states, facts=facts, now=utc_now(), width=console.width))
+    print_findings(workspace)
+    return 0
+
+
+def asset_list(
+    graph: AssetGraph, assets: Iterable[Asset], *, states: States, facts: Facts, now: datetime, width: int
+) -> RenderableType:
+    """One table a layer, layers in the order data flows, and a line of totals."""
+    layers: dict[str, list[Asset]] = {}
+    for asset in assets:
+        layers.setdefault(asset.key.layer, []).append(asset)
+    if not layers:
+        return Text("no assets are selected", style="quiet")
+    longest = max(len(asset.key.name) for members in layers.values() for asset in members)
+    parts: list[RenderableType] = []
+    for layer, members in layers.items():
+        parts += [Text(layer, style="title"), _layer_table(members, states, facts, now, width, longest), Text()]
+    return Group(*parts, totals([states.get(asset.key, UNRECORDED).state for m in layers.values() for asset in m]))
+
+
+def _layer_table(members: list[Asset], states: States, facts: Facts, now: datetime, width: int, longest: int) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    wide = width >= WIDE
+    table.add_column(width=12, no_wrap=True)
+    table.add_column(width=min(longest, 44 if wide else 27), no_wrap=True, overflow="ellipsis")
+    table.add_column(width=16 if wide else 11, no_wrap=True, overflow="ellipsis", style="quiet")
+    table.add_column(width=10, no_wrap=True, justify="right")
+    table.add_column(width=10, no_wrap=True, justify="right")
+    table.add_column()
+    for asset in members:
+        newest = last_success(facts, asset.key)
+        table.add_row(
+            Text("  ").append_text(state_text(states.get(asset.key, UNRECORDED).state)),
+            asset.key.name,
+            kind_of(asset),
+            number(newest.rows) if newest else "",
+            ago(newest.version_at or newest.at, now=now) if newest else "",
+            one_line(", ".join(asset.owners)),
+        )
+    return table
+
+
+def kind_of(asset: Asset) -> str:
+    """What it is in one word or two: what writes it and how, or what kind of source it is."""
+    if asset.kind == "action":
+        return "action"
+    if asset.external:
+        return "source"
+    strategies = dict.fromkeys(writer.strategy for writer in asset.writers)
+    return " + ".join(strategies)
+
+
+def totals(states: Iterable[str]) -> Text:
+    """`25 assets: 20 fresh, 5 stale`."""
+    found = list(states)
+    counts: Mapping[str, int] = {state: found.count(state) for state in STATES if state in found}
+    text = Text(count(len(found), "asset"))
+    for position, (state, amount) in enumerate(counts.items()):
+        text.append(": " if position == 0 else ", ")
+        text.append(f"{amount} {state}", style=STATES[state][1])
+    return text

@@ -1,0 +1,114 @@
+"""`orchestrator plan`: what `run` would do with the same words, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.json_forms import plan_json
+from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
+from orchestrator.cli.output import STATUSES, count, make_console, one_line, print_json
+from orchestrator.cli.workspaces import print_findings, selected_keys
+from orchestrator.graph.model import AssetGraph
+from orchestrator.plan.run_plan import RunPlan, build_run_plan
+
+if TYPE_CHECKING:
+    from orchestrator.workspace import Workspace
+
+Stale = Annotated[bool, typer.Option("--stale", help="Only what is out of date, and what that feeds.")]
+FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild incremental models from scratch.")]
+
+
+@workspace_command
+def command(
+    options: WorkspaceOptions,
+    selection: Selection = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    stale: Stale = False,
+    full_refresh: FullRefresh = False,
+) -> int:
+    """What `run` would do with the same words, and why. Nothing is run."""
+    workspace = options.load()
+    plan = make_plan(
+        workspace, selection_words(selection, select), exclude=exclude or (), stale=stale, full_refresh=full_refresh
+    )
+    if options.json:
+        print_json(plan_json(plan))
+        return 0
+    make_console().print(plan_table(workspace.graph, plan))
+    print_findings(workspace)
+    return 0
+
+
+def make_plan(
+    workspace: Workspace, words: Sequence[str], *, exclude: Sequence[str] = (), stale: bool, full_refresh: bool
+) -> RunPlan:
+    """The plan for what was typed; `plan` and `run` both use it. Raises DefinitionErrors, SelectionError."""
+    workspace.require_sound()
+    facts, states = workspace.facts(), workspace.states()
+    selected = selected_keys(workspace.graph, words, exclude=exclude, states=states, facts=facts)
+    without = f" --exclude {' '.join(exclude)}" if exclude else ""
+    return build_run_plan(
+        workspace.graph,
+        selected,
+        states=states,
+        environment=workspace.environment,
+        selection=" ".join(words) + without,
+        stale=stale,
+        full_refresh=full_refresh,
+    )
+
+
+def plan_table(graph: AssetGraph, plan: RunPlan) -> RenderableType:
+    """The steps that would run, in order, then those that would not, each with its reason; totals last."""
+    skipped = [step for step in plan.steps if step.action == "skip"]
+    parts: list[RenderableType] = []
+    if plan.to_build:
+        parts += [Text("Would run", style="title"), _steps(graph, plan, action="build"), Text()]
+    if skipped:
+        parts += [Text("Would not run", style="title"), _steps(graph, plan, action="skip"), Text()]
+    if plan.skipped_checks:
+        parts += [Text("Checks left out", style="title"), _skipped_checks(graph, plan), Text()]
+    return Group(*parts, _totals(plan, len(skipped)))
+
+
+def _steps(graph: AssetGraph, plan: RunPlan, *, action: str) -> Table:
+    glyph, style = STATUSES[action]
+    writers = {writer.id: writer for asset in graph.assets.values() for writer in asset.writers}
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="quiet")
+    grid.add_column()
+    for step in plan.steps:
+        if step.action == action:
+            writer = writers.get(step.writer)
+            how = "action" if step.kind == "action" else writer.strategy if writer else step.kind
+            full = " (full refresh)" if plan.full_refresh and how == "incremental" else ""
+            grid.add_row(
+                Text(f"  {glyph} ", style=style).append(step.key, style="default"), how + full, one_line(step.reason)
+            )
+    return grid
+
+
+def _skipped_checks(graph: AssetGraph, plan: RunPlan) -> Table:
+    names = {check.id: check.name for check in graph.checks}
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(style="quiet", no_wrap=True)
+    for skipped in plan.skipped_checks:
+        grid.add_row(Text("  ").append_text(one_line(names.get(skipped.check, skipped.check))), skipped.reason)
+    return grid
+
+
+def _totals(plan: RunPlan, skipped: int) -> Text:
+    if plan.is_empty:
+        return Text(f"Nothing to do in {plan.environment}" + (": all is up to date" if skipped else ""))
+    parts = [count(len(plan.to_build), "step"), count(len(plan.checks), "check")]
+    left_out = f", {skipped} left out" if skipped else ""
+    return Text(f"{' and '.join(parts)} would run in {plan.environment}{left_out}")

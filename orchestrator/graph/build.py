@@ -110,5 +110,6 @@ def _refuse_unknown(
     readers += [(check.name, check.reads | {check.key}, check.location) for check in checks]
     readers += [(consumer.name, consumer.reads, consumer.location) for consumer in consumers]
     for name, reads, location in readers:
-        for missing in sorted(reads - assets.keys()):
+        # Not `reads - assets.keys()`, which walks through all assets each time.
+        for missing in sorted(read for read in reads if read not in assets):
             raise UnknownAssetError(f"'{name}' reads '{missing}', which is not in the graph", at=str(location or ""))

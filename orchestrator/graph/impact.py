@@ -64,8 +64,9 @@ def impact(graph: AssetGraph, key: AssetKey, *, depth: int | None = None) -> Imp
         for other, steps in sorted(distances.items(), key=lambda item: (item[1], item[0]))
         if other != key
     ]
-    checks = tuple(check for check in graph.checks if not check.reads.isdisjoint(distances))
-    consumers = tuple(consumer for consumer in graph.consumers if not consumer.reads.isdisjoint(distances))
+    lost = frozenset(distances)
+    checks = tuple(check for check in graph.checks if not check.reads.isdisjoint(lost))
+    consumers = tuple(consumer for consumer in graph.consumers if not consumer.reads.isdisjoint(lost))
     return Impact(key, tuple(broken), checks, consumers, _owners(graph, broken, consumers))
 
 

@@ -19,10 +19,11 @@ from orchestrator.graph.references import index_references
 from orchestrator.graph.selection_properties import (
     ASSET_VALUES,
     EPHEMERAL_VALUES,
-    folders_of,
+    folder_pattern,
     is_wildcard,
     matcher,
     path_pattern,
+    place_of,
     project_of,
 )
 from orchestrator.graph.selection_text import DBT_RESULTS, RESULTS, STATES, is_file_name, parse
@@ -149,9 +150,10 @@ class _Evaluation:
     # Names
 
     def by_name(self, pattern: str) -> _Nodes:
-        nodes = self.wildcard(pattern) if is_wildcard(pattern) else self.named(pattern)
-        if nodes is None and is_file_name(pattern):
+        if is_file_name(pattern) and pattern.lower() not in self.graph.names:
             nodes = self.matching("file", pattern)
+        else:
+            nodes = self.wildcard(pattern) if is_wildcard(pattern) else self.named(pattern)
         nodes = nodes or self.in_folder(pattern)
         if not nodes:
             raise self.unknown_name(pattern)
@@ -198,15 +200,8 @@ class _Evaluation:
 
     def in_folder(self, pattern: str) -> _Nodes:
         """dbt's `fqn`: project, folders, name, from the start; the project may be left out."""
-        wanted = [matcher(part) for part in pattern.split(".")]
-
-        def inside(names: Sequence[str]) -> bool:
-            return any(
-                len(names) - start >= len(wanted) and all(match(names[start + i]) for i, match in enumerate(wanted))
-                for start in (0, 1)
-            )
-
-        return frozenset(node for node, names in self.places.items() if inside(names))
+        inside = re.compile(rf"(?:[^.]*\.)?{folder_pattern(pattern)}(?:\..*)?")
+        return frozenset(node for node, place in self.places.items() if inside.fullmatch(place))
 
     # Methods
 
@@ -299,13 +294,13 @@ class _Evaluation:
         return found
 
     @cached_property
-    def places(self) -> Mapping[AssetKey | str, tuple[str, ...]]:
-        """{node: project, folders below models/ or seeds/, name}"""
-        found: dict[AssetKey | str, tuple[str, ...]] = {
-            id_: (project_of(id_), *folders_of(item.path), item.name) for id_, item in self.ephemerals.items()
+    def places(self) -> Mapping[AssetKey | str, str]:
+        """{node: project.folder.folder.name}, lower-cased, folders below models/ or seeds/"""
+        found: dict[AssetKey | str, str] = {
+            id_: place_of(project_of(id_), item.path, item.name) for id_, item in self.ephemerals.items()
         }
         for key, asset in self.graph.assets.items():
-            found[key] = (asset.project, *folders_of(asset.location.file), asset.name)
+            found[key] = place_of(asset.project, asset.location.file, asset.name)
         return found
 
     # Errors

@@ -78,10 +78,21 @@ def path_pattern(path: str) -> str:
     return escaped if cleaned not in ("", ".") else ".*"
 
 
-def folders_of(file: str) -> list[str]:
-    """The folders of a file below `models/`, `seeds/`, `snapshots/`; of other files all, and the file's own name."""
-    *folders, name = file.split("/")
+def folder_pattern(pattern: str) -> str:
+    """A dotted path with `*` and `?` within its parts as a regular expression on lower-cased text."""
+    return re.escape(pattern.lower()).replace(r"\*", "[^.]*").replace(r"\?", "[^.]")
+
+
+def place_of(project: str, file: str, name: str) -> str:
+    """`project.folder.folder.name`, lower-cased, as dbt's fqn: folders below `models/`, `seeds/`, `snapshots/`.
+
+    Of files elsewhere all folders count, and the file itself, since a Python module has several assets.
+    """
+    *folders, own = file.split("/")
     for root in ("models", "seeds", "snapshots"):
         if root in folders:
-            return folders[folders.index(root) + 1 :]
-    return [*folders, name.rsplit(".", 1)[0]]
+            folders = folders[folders.index(root) + 1 :]
+            break
+    else:
+        folders.append(own.rsplit(".", 1)[0])
+    return ".".join((project, *folders, name)).lower()

@@ -151,7 +151,7 @@ class _Evaluation:
 
     def by_name(self, pattern: str) -> _Nodes:
         if is_file_name(pattern) and pattern.lower() not in self.graph.names:
-            nodes = self.matching("file", pattern)
+            nodes: _Nodes | None = self.matching("file", pattern)
         else:
             nodes = self.wildcard(pattern) if is_wildcard(pattern) else self.named(pattern)
         nodes = nodes or self.in_folder(pattern)

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, select, update
 from sqlalchemy import text as sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -147,7 +147,8 @@ class Database:
 
     def _revision(self, connection: Connection) -> str | None:
         """The schema's revision, read with plain SQL: importing Alembic costs as much as a whole warm command."""
-        if not inspect(connection).has_table(schema.VERSION_TABLE):
+        exists = _SQLITE_HAS_TABLE if self._file is not None else _POSTGRES_HAS_TABLE
+        if connection.execute(exists, {"name": schema.VERSION_TABLE}).scalar() is None:
             return None
         found = connection.execute(sql(f"select version_num from {schema.VERSION_TABLE}")).scalar()
         if found is not None and found not in schema.REVISIONS:
@@ -186,6 +187,8 @@ class _Engines:
     write: Engine
 
 
+_SQLITE_HAS_TABLE = sql("select name from sqlite_master where type = 'table' and name = :name")
+_POSTGRES_HAS_TABLE = sql("select cast(to_regclass(:name) as text)")
 _BUMP = update(schema.counter).where(schema.counter.c.id == 1).values(version=schema.counter.c.version + 1)
 _VERSION = select(schema.counter.c.version)
 _LOCK = _VERSION.with_for_update()

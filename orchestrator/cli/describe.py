@@ -250,6 +250,8 @@ def _checks(graph: AssetGraph, asset: Asset, facts: Facts) -> Table | None:
         result = facts.checks.get(check.id)
         failures = f"{count(result.failures, 'row')} fail" if result and result.failures else ""
         grid.add_row(
-            status_text(result.status if result else "waiting"), one_line(check.name, style="default"), failures
+            status_text(result.status) if result else Text("· not run yet", style="quiet"),
+            one_line(check.name, style="default"),
+            failures,
         )
     return grid

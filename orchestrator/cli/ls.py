@@ -47,32 +47,39 @@ def asset_list(
         layers.setdefault(asset.key.layer, []).append(asset)
     if not layers:
         return Text("no assets are selected", style="quiet")
-    longest = max(len(asset.key.name) for members in layers.values() for asset in members)
+    rows = {layer: [_cells(asset, states, facts, now) for asset in members] for layer, members in layers.items()}
+    widths = [max(len(cells[i]) for members in rows.values() for cells in members) for i in range(4)]
     parts: list[RenderableType] = []
-    for layer, members in layers.items():
-        parts += [Text(layer, style="title"), _layer_table(members, states, facts, now, width, longest), Text()]
+    for layer, members in rows.items():
+        parts += [Text(layer, style="title"), _layer_table(members, widths, width), Text()]
     return Group(*parts, totals([states.get(asset.key, UNRECORDED).state for m in layers.values() for asset in m]))
 
 
-def _layer_table(members: list[Asset], states: States, facts: Facts, now: datetime, width: int, longest: int) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+def _cells(asset: Asset, states: States, facts: Facts, now: datetime) -> tuple[str, str, str, str, str, str]:
+    """Name, kind, rows, last success, owners, state."""
+    newest = last_success(facts, asset.key)
+    return (
+        asset.key.name,
+        kind_of(asset),
+        number(newest.rows) if newest else "",
+        ago(newest.version_at or newest.at, now=now) if newest else "",
+        ", ".join(asset.owners),
+        states.get(asset.key, UNRECORDED).state,
+    )
+
+
+def _layer_table(members: Iterable[tuple[str, str, str, str, str, str]], widths: list[int], width: int) -> Table:
+    """The same column widths in every layer, so that the tables line up."""
+    table = Table.grid(padding=(0, 2, 0, 0))
     wide = width >= WIDE
     table.add_column(width=12, no_wrap=True)
-    table.add_column(width=min(longest, 44 if wide else 27), no_wrap=True, overflow="ellipsis")
-    table.add_column(width=16 if wide else 11, no_wrap=True, overflow="ellipsis", style="quiet")
-    table.add_column(width=10, no_wrap=True, justify="right")
-    table.add_column(width=10, no_wrap=True, justify="right")
+    table.add_column(width=min(widths[0], 44 if wide else 27), no_wrap=True, overflow="ellipsis")
+    table.add_column(width=min(widths[1], 16 if wide else 11), no_wrap=True, overflow="ellipsis", style="quiet")
+    table.add_column(width=widths[2], no_wrap=True, justify="right")
+    table.add_column(width=widths[3], no_wrap=True, justify="right")
     table.add_column()
-    for asset in members:
-        newest = last_success(facts, asset.key)
-        table.add_row(
-            Text("  ").append_text(state_text(states.get(asset.key, UNRECORDED).state)),
-            asset.key.name,
-            kind_of(asset),
-            number(newest.rows) if newest else "",
-            ago(newest.version_at or newest.at, now=now) if newest else "",
-            one_line(", ".join(asset.owners)),
-        )
+    for name, kind, rows, last, owners, state in members:
+        table.add_row(Text("  ").append_text(state_text(state)), name, kind, rows, last, one_line(owners))
     return table
 
 

@@ -20,24 +20,26 @@ PANEL = "Workspace"
 
 Selection = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SELECTION …", help="Which assets: keys, dbt names, +x+, tag:…; everything by default."),
+    typer.Argument(metavar="SELECTION", help="Which assets: keys, dbt names, +x+, tag:…; default: all."),
 ]
-Select = Annotated[list[str] | None, typer.Option("--select", "-s", help="The same as the positional selection.")]
-Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave these out.")]
+Select = Annotated[
+    list[str] | None, typer.Option("--select", "-s", metavar="SELECTION", help="The same as the positional selection.")
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="SELECTION", help="Leave these out.")]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceOptions:
     """Where the workspace is, which environment, and whether JSON is wanted. The fields are the options."""
 
-    target: Annotated[str | None, typer.Option(help="dbt target (= environment).")] = None
-    profile: Annotated[str | None, typer.Option(help="dbt profile.")] = None
-    profiles_dir: Annotated[Path | None, typer.Option(help="Where profiles.yml is.")] = None
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="dbt target (= environment).")] = None
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="dbt profile.")] = None
+    profiles_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where profiles.yml is.")] = None
     project_dir: Annotated[
         Path | None, typer.Option(help="The dbt project or workspace; default: searched upwards.")
     ] = None
     vars: Annotated[str | None, typer.Option(metavar="YAML", help="dbt variables, as dbt takes them.")] = None
-    env: Annotated[str | None, typer.Option(help="Environment: a dbt target by its name.")] = None
+    env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment: a dbt target by its name.")] = None
     json: Annotated[bool, typer.Option("--json", help="JSON for programs: docs/reference/json.md.")] = False
 
     def load(self) -> Workspace:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -69,11 +69,12 @@ def make_console(*, stderr: bool = False) -> Console:
     )
 
 
-def print_json(value: Any, *, line: bool = False) -> None:
+def print_json(value: Any, *, line: bool = False, stream: TextIO | None = None) -> None:
     """JSON on stdout: indented, or in one line for streams of events."""
     text = json.dumps(value, ensure_ascii=False, default=str, indent=None if line else 2)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    stream = stream or sys.stdout
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def state_text(state: str) -> Text:

@@ -20,6 +20,7 @@ from orchestrator.plan.run_plan import RunPlan, build_run_plan
 if TYPE_CHECKING:
     from orchestrator.workspace import Workspace
 
+CHECK_WIDTH = 40
 Stale = Annotated[bool, typer.Option("--stale", help="Only what is out of date, and what that feeds.")]
 FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild incremental models from scratch.")]
 
@@ -99,10 +100,10 @@ def _steps(graph: AssetGraph, plan: RunPlan, *, action: str) -> Table:
 def _skipped_checks(graph: AssetGraph, plan: RunPlan) -> Table:
     names = {check.id: check.name for check in graph.checks}
     grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, max_width=CHECK_WIDTH, overflow="ellipsis")
     grid.add_column()
-    grid.add_column(style="quiet", no_wrap=True)
     for skipped in plan.skipped_checks:
-        grid.add_row(Text("  ").append_text(one_line(names.get(skipped.check, skipped.check))), skipped.reason)
+        grid.add_row(f"  {names.get(skipped.check, skipped.check)}", one_line(skipped.reason))
     return grid
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
@@ -21,7 +24,8 @@ KEY_WIDTH = 44
 
 
 class Progress(Protocol):
-    """Takes events as they come, between `with` and its end; `waiting` tells what a run waits for before it starts."""
+    """Takes events as they come, between `with` and its end; `waiting` tells what a run waits for before it starts,
+    `say` prints a line for people."""
 
     def __enter__(self) -> Progress: ...
 
@@ -33,21 +37,33 @@ class Progress(Protocol):
 
     def waiting(self, what: str, seconds: float) -> None: ...
 
+    def say(self, line: str) -> None: ...
+
 
 class JsonProgress:
-    """One JSON object a line, nothing else on stdout."""
+    """One JSON object a line, nothing else on stdout: what user code prints goes to stderr."""
+
+    def __init__(self) -> None:
+        self._stdout = sys.stdout
+        self._lock = threading.Lock()
+        self._redirected = contextlib.redirect_stdout(sys.stderr)
 
     def __enter__(self) -> JsonProgress:
+        self._redirected.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self._redirected.__exit__(None, None, None)
 
     def __call__(self, event: Event) -> None:
-        print_json(event.to_json(), line=True)
+        with self._lock:
+            print_json(event.to_json(), line=True, stream=self._stdout)
 
     def waiting(self, what: str, seconds: float) -> None:
         pass
+
+    def say(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
 
 
 class PlainProgress:
@@ -72,7 +88,10 @@ class PlainProgress:
     def waiting(self, what: str, seconds: float) -> None:
         if self._said != what:
             self._said = what
-            self.console.print(f"… {what}", style="quiet", soft_wrap=True)
+            self.say(f"… {what}")
+
+    def say(self, line: str) -> None:
+        self.console.print(line, style="quiet", soft_wrap=True)
 
 
 class LiveProgress:
@@ -97,6 +116,9 @@ class LiveProgress:
 
     def waiting(self, what: str, seconds: float) -> None:
         self._wait = (what, seconds)
+
+    def say(self, line: str) -> None:
+        self._plain.say(line)
 
     def _draw(self) -> RenderableType:
         if self._wait is not None:

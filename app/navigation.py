@@ -1,0 +1,65 @@
+"""The pages of the app and the frame around them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from orchestrator.errors import OrchestratorError
+
+from .reads import open_reads
+from .site import Site, show_error
+from .views import asset, lineage, overview, runs
+
+_LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="160" height="28" viewBox="0 0 160 28">
+<path fill="none" stroke="#6d7af0" stroke-width="2.2" d="M10 7.5C15 7.5 14 14 19 14M10 20.5C15 20.5 14 14 19 14"/>
+<g fill="#6d7af0"><circle cx="6.5" cy="7.5" r="4"/><circle cx="6.5" cy="20.5" r="4"/><circle cx="22.5" cy="14" r="4.5"/>
+<text x="34" y="19.5" font-family="'Source Sans 3', system-ui, sans-serif" font-size="17" font-weight="600"
+ textLength="104" lengthAdjust="spacingAndGlyphs">Orchestrator</text></g></svg>"""
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding: 4.6rem 1.75rem 3rem; max-width: 1760px; }
+[data-testid="stMarkdownContainer"] h2 { padding: 0 0 1rem; font-size: 1.7rem; letter-spacing: -0.015em; }
+[data-testid="stMarkdownContainer"] h4 { padding: 0.2rem 0 1rem; font-size: 1.15rem; letter-spacing: -0.01em; }
+[data-testid="stHeaderActionElements"] { display: none; }
+[data-testid="stPageLink"] a { padding-inline: 6px; }
+</style>"""
+
+
+def run() -> None:
+    """Show the page that the address asks for."""
+    st.set_page_config(page_title="Orchestrator", page_icon=":material/account_tree:", layout="wide")
+    st.html(_STYLE)
+    st.logo(_LOGO, size="large")
+    try:
+        site = Site(open_reads())
+    except OrchestratorError as error:
+        _show_broken(error)
+        return
+    site.pages = {
+        "overview": st.Page(lambda: overview.show(site), title="Overview", icon=":material/home:", default=True),
+        "lineage": st.Page(
+            lambda: lineage.show(site), title="Lineage", icon=":material/account_tree:", url_path="lineage"
+        ),
+        "runs": st.Page(lambda: runs.show_list(site), title="Runs", icon=":material/history:", url_path="runs"),
+        "run": st.Page(lambda: runs.show_run(site), title="Run", url_path="run", visibility="hidden"),
+        "asset": st.Page(lambda: asset.show(site), title="Asset", url_path="asset", visibility="hidden"),
+    }
+    page = st.navigation(list(site.pages.values()), position="top")
+    page.run()
+    _watch(site)
+
+
+@st.fragment(run_every=3)
+def _watch(site: Site) -> None:
+    """Rerun the page once something new was recorded: one small query every three seconds."""
+    if site.reads.version_now() != site.reads.stamp.version:
+        st.rerun(scope="app")
+
+
+def _show_broken(error: OrchestratorError) -> None:
+    st.markdown("## This workspace cannot be loaded")
+    show_error(error)
+    if st.button("Try again", icon=":material/refresh:"):
+        from .reads import reload
+
+        reload()
+        st.rerun()

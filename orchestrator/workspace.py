@@ -15,8 +15,9 @@ from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError
 from orchestrator.graph.model import AssetGraph
+from orchestrator.graph.references import index_references
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
-from orchestrator.loaders.merge import merge
+from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
 from orchestrator.plan.states import AssetState, build_states
 from orchestrator.resources.dbt_profile import Profile
@@ -167,7 +168,7 @@ def load_workspace(
         config=config,
         environment=environment or (profile.target if profile is not None else DEFAULT_ENVIRONMENT),
         graph=merged.graph,
-        ids=merged.ids,
+        ids=_ids(merged),
         errors=(*(error for fragment in fragments for error in fragment.errors), *merged.errors),
         warnings=(*(warning for fragment in fragments for warning in fragment.warnings), *merged.warnings),
         project=project,
@@ -192,6 +193,15 @@ def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_pa
     return load_dbt_project(
         choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse
     )
+
+
+def _ids(merged: MergeResult) -> dict[str, AssetKey]:
+    """Drafts, dbt nodes and the references that Python code makes to them, as far as they mean one asset."""
+    dbt = {unique_id: key for key, asset in merged.graph.assets.items() for unique_id in asset.dbt_ids}
+    references = {
+        name: dbt[found[0]] for name, found in index_references(list(dbt)).items() if len(found) == 1
+    }
+    return {**references, **dbt, **merged.ids}
 
 
 def _load_python(config: Config, profile: Profile | None) -> PythonProject:

@@ -47,7 +47,7 @@ def build_nodes(
     from dbt.cli.main import dbtRunner
 
     with DBT_LOCK:
-        own = copy.deepcopy(manifest)
+        own = own_copy(manifest)
         _tag(own, nodes)
         gate = Gate(listener, slots, frozenset(nodes), microbatch=_microbatch(own, nodes))
         arguments = ["build", *invocation.global_args(), "--no-write-json", "--cache-selected-only"]
@@ -60,9 +60,23 @@ def build_nodes(
             release_warehouse()
     return BuildResult(
         success=bool(result.success),
-        outcomes={item.unique_id: _outcome(item) for item in _results(result.result)},
+        outcomes={outcome.unique_id: outcome for outcome in map(_outcome, _results(result.result))},
         error=shortened(str(result.exception)) if result.exception is not None else None,
     )
+
+
+def own_copy(manifest: Any) -> Any:
+    """A deep copy of a Manifest for one invocation.
+
+    dbt's own copying (`Manifest.__reduce_ex__`, 1.11) passes its fields by position and leaves out `fixtures`, so
+    that every lookup table lands in its neighbour's place; they are dropped here and dbt builds them anew.
+    """
+    own = copy.deepcopy(manifest)
+    own.fixtures = copy.deepcopy(manifest.fixtures)
+    for name in vars(own):
+        if name.endswith("_lookup"):
+            setattr(own, name, None)
+    return own
 
 
 def cancel_running() -> None:
@@ -86,7 +100,7 @@ def native_parents(manifest: Any, unique_id: str) -> frozenset[str]:
     open_ids = [unique_id]
     while open_ids:
         node = _node(manifest, open_ids.pop())
-        for parent in node.depends_on.nodes if node is not None and hasattr(node, "depends_on") else ():
+        for parent in getattr(node, "depends_on_nodes", ()):
             if parent in found:
                 continue
             found.add(parent)
@@ -126,7 +140,7 @@ def _results(result: Any) -> list[Any]:
 
 def _outcome(item: Any) -> NodeOutcome:
     return NodeOutcome(
-        unique_id=item.unique_id,
+        unique_id=item.node.unique_id,
         status=str(item.status),
         message=item.message or "",
         failures=item.failures,

@@ -134,7 +134,6 @@ class Gate:
 
 
 def _rows(result: Any) -> int | None:
-    try:
-        return int(result.adapter_response.fields["rows_affected"].number_value)
-    except (AttributeError, KeyError, ValueError):
-        return None
+    """What the adapter says it has written; DuckDB's says nothing."""
+    fields = result.adapter_response.fields
+    return int(fields["rows_affected"].number_value) if "rows_affected" in fields else None

@@ -52,7 +52,7 @@ def shortened(text: str, *, lines: int = SHOWN_LINES) -> str:
     kept = [line for line in said if _says_something(line)]
     indent = min((len(line) - len(line.lstrip()) for line in kept), default=0)
     kept = [line[indent:].removesuffix(" - Runtime Error") for line in kept]
-    return "\n".join([*kept[:lines], f"… and {len(kept) - lines} more lines"] if len(kept) > lines else kept)
+    return "\n".join([*kept[:lines], f"… and {len(kept) - lines} more lines"] if len(kept) > lines else kept).lstrip()
 
 
 def one_line(text: str, *, chars: int = 300) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from orchestrator.dbt_engine.messages import MISSING_PACKAGES, dbt_error, one_li
 
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = "package-lock.yml"
+_SAID_BY_THE_EXCEPTION = ("MainEncounteredError", "MainStackTrace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +40,18 @@ def parse_project(invocation: DbtInvocation, *, write_json: bool = True) -> Pars
     """
     invocation.target_path.mkdir(parents=True, exist_ok=True)
     with DBT_LOCK:
-        result, warnings = _invoke("parse", invocation, write_json)
+        result, heard = _invoke("parse", invocation, write_json)
         if _misses_packages(result) and (invocation.project_dir / LOCK_FILE).is_file():
             install_packages(invocation)
-            result, warnings = _invoke("parse", invocation, write_json)
+            result, heard = _invoke("parse", invocation, write_json)
     if not result.success or result.result is None:
-        raise dbt_error(result.exception, project_dir=invocation.project_dir) from result.exception
+        text = "\n".join([str(result.exception or "dbt cannot parse the project"), *heard.errors])
+        raise dbt_error(text, project_dir=invocation.project_dir) from result.exception
     return ParsedManifest(
         manifest=result.result,
         path=invocation.target_path / MANIFEST_FILE,
         env_vars=tuple(sorted(result.result.env_vars)),
-        warnings=warnings.lines(),
+        warnings=heard.warnings(),
     )
 
 
@@ -57,7 +60,11 @@ def install_packages(invocation: DbtInvocation) -> None:
     from dbt.cli.main import dbtRunner
 
     with DBT_LOCK:
-        result = dbtRunner().invoke(["deps", *invocation.project_args()])
+        started_in = Path.cwd()
+        try:
+            result = dbtRunner().invoke(["deps", *invocation.project_args()])
+        finally:
+            os.chdir(started_in)  # `deps` alone of dbt's commands goes to the project and stays there
     if not result.success:
         raise dbt_error(result.exception, project_dir=invocation.project_dir) from result.exception
 
@@ -77,14 +84,14 @@ def release_warehouse() -> None:
             gc.collect()
 
 
-def _invoke(command: str, invocation: DbtInvocation, write_json: bool) -> tuple[Any, _Warnings]:
+def _invoke(command: str, invocation: DbtInvocation, write_json: bool) -> tuple[Any, _Listener]:
     from dbt.cli.main import dbtRunner
 
-    warnings = _Warnings()
+    heard = _Listener()
     writing = "--write-json" if write_json else "--no-write-json"
     arguments = [command, *invocation.global_args(), writing, "--show-all-deprecations"]
     try:
-        return dbtRunner(callbacks=[warnings.take]).invoke(arguments), warnings
+        return dbtRunner(callbacks=[heard.take]).invoke(arguments), heard
     finally:
         release_warehouse()
 
@@ -93,20 +100,26 @@ def _misses_packages(result: Any) -> bool:
     return result.exception is not None and MISSING_PACKAGES in str(result.exception)
 
 
-class _Warnings:
-    """A dbt event callback that keeps the warnings: the first text of each kind, and how many there were."""
+class _Listener:
+    """A dbt event callback that keeps the warnings: the first text of each kind, and how many there were.
+
+    Errors that dbt only logs (what is wrong with the semantic models) are kept too.
+    """
 
     def __init__(self) -> None:
+        self.errors: list[str] = []
         self.first: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
 
     def take(self, event: Any) -> None:
-        if event.info.level != "warn" or event.info.name in ("DeprecationsSummary",):
+        if event.info.level == "error" and event.info.name not in _SAID_BY_THE_EXCEPTION:
+            self.errors.append(event.info.msg)
+        if event.info.level != "warn" or event.info.name == "DeprecationsSummary":
             return
         self.counts[event.info.name] += 1
         self.first.setdefault(event.info.name, one_line(event.info.msg))
 
-    def lines(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         return tuple(
             text if self.counts[name] == 1 else f"{text} (and {self.counts[name] - 1} more like this)"
             for name, text in self.first.items()

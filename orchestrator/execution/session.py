@@ -11,7 +11,7 @@ from orchestrator.definitions.assets import DbtReference, PythonAsset, Table
 from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.errors import ResourceError, UndeclaredResourceError
 from orchestrator.graph.model import Asset, AssetGraph
-from orchestrator.resources.duckdb import DuckDBFile, select, to_arrow
+from orchestrator.resources.duckdb import DuckDBFile, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class AttemptSession:
             )
         if found.relation is None:
             raise ResourceError(f"{found.key} has no table that could be read")
-        return to_arrow(self._cursor().execute(select(found.relation, columns=columns)))
+        return self._cursor().sql(select(found.relation, columns=columns)).to_arrow_table()
 
     def connection(self, resource: Any) -> Any:
         """A DuckDB connection of this attempt's own, on the database that the whole run shares."""

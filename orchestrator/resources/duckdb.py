@@ -137,11 +137,6 @@ def select(relation: Relation, *, columns: Sequence[str] | None = None) -> str:
     return f"SELECT {wanted} FROM {quoted(relation)}"
 
 
-def to_arrow(result: Any) -> Any:
-    """A pyarrow.Table of an executed statement, on DuckDB 1 and 2."""
-    return result.to_arrow_table() if hasattr(result, "to_arrow_table") else result.fetch_arrow_table()
-
-
 def as_arrow(frame: Any) -> Any:
     """A pyarrow.Table of what a user's function returned. Raises ExecutionError for anything that is no frame.
 

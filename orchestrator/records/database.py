@@ -135,14 +135,14 @@ class Database:
             current = self._revision(connection)
         if current == schema.REVISIONS[-1]:
             return
+        from orchestrator.records.migrations import upgrade  # Alembic takes its time: not while others wait
+
         if self._file is not None:
             _use_wal(engine)
         with engine.execution_options(**{_WRITES: True}).begin() as connection:
             if self.dialect == "postgresql":
                 connection.execute(sql("select pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             if self._revision(connection) != schema.REVISIONS[-1]:  # nobody else was faster
-                from orchestrator.records.migrations import upgrade
-
                 upgrade(connection)
 
     def _revision(self, connection: Connection) -> str | None:

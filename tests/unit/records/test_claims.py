@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -156,3 +157,23 @@ def test_a_run_on_another_host_lives_as_long_as_its_heart_beats(tmp_path: Path, 
     assert records.reap(as_of=beat + timedelta(seconds=60)) == []
     assert records.reap(as_of=beat + timedelta(seconds=61)) == ["run-1"]
     assert records.claim("dev", *FLIGHTS, None, run_id="run-2") == 2
+
+
+_DIES = """
+import os, signal, sys
+from orchestrator.records import open_records
+from tests.unit.records.story import FLIGHTS, Run
+records, run = open_records(sys.argv[1]), Run("run-1")
+records.record(run.started(FLIGHTS), run.begins(FLIGHTS, "a1"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_an_intent_survives_the_death_of_its_process(url: str, records: Records):
+    """Killed right after the intent was recorded: nothing was flushed or closed, and nothing is forgotten."""
+    died = subprocess.run([sys.executable, "-c", _DIES, url], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert records.facts("dev").writers[(*FLIGHTS, None)].status == "running"
+    assert records.reap() == ["run-1"]
+    assert records.facts("dev").writers[(*FLIGHTS, None)].status == "unknown"

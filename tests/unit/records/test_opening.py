@@ -152,6 +152,7 @@ def test_urls_that_are_none(url: str, what: str):
 
 
 def test_a_server_that_does_not_answer():
+    pytest.importorskip("psycopg2")
     with pytest.raises(RecordsError) as caught:
         open_records("postgresql://ada:secret@127.0.0.1:1/records")
     assert caught.value.what.startswith("the records database does not answer: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from orchestrator.resources.dbt_profile import Profile, pinned_profile, read_pro
 
 MANIFEST_FILE = "manifest.json"
 PARSE_LOCK_TIMEOUT_S = 600
+_NAMED_FILE = re.compile(r"[\w./-]+\.(?:sql|ya?ml|py|csv|md)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +182,41 @@ class _Reader:
         from orchestrator.dbt_engine.parse import parse_project
 
         before = self._key()
+        previous = read_state(self.invocation.target_path)
         parsed = parse_project(self.invocation)
-        self.project.parsed, self.project.warnings = True, parsed.warnings
+        warnings = (*parsed.warnings, *self._kept_warnings(previous, parsed.warnings))
+        self.project.parsed, self.project.warnings = True, warnings
         self.project._manifest = parsed.manifest
         manifest = load_manifest(parsed.path)
         # What changed while dbt was reading (an editor, `dbt deps`) is parsed again next time.
         if self._key() == before:
             env_vars = tuple(sorted({*parsed.env_vars, *named_env_vars(self.profile.project_dir)}))
-            write_state(self.invocation.target_path, ParseState(self._key(env_vars), (0, 0), env_vars, parsed.warnings))
+            write_state(self.invocation.target_path, ParseState(self._key(env_vars), (0, 0), env_vars, warnings))
         return manifest
+
+    def _kept_warnings(self, previous: ParseState | None, new: tuple[str, ...]) -> list[str]:
+        """Warnings about files that dbt has not read again: parsing partially, it does not repeat them."""
+        said = {_uncounted(warning) for warning in new}
+        parsed_at = previous.manifest[0] if previous else 0
+        return [
+            warning
+            for warning in (previous.warnings if previous else ())
+            if _uncounted(warning) not in said and self._names_older_file(warning, parsed_at)
+        ]
+
+    def _names_older_file(self, warning: str, time_ns: int) -> bool:
+        named = _NAMED_FILE.findall(warning)
+        files = [self.profile.project_dir / name for name in named]
+        return bool(files) and all(file.is_file() and file.stat().st_mtime_ns < time_ns for file in files)
 
     def _key(self, env_vars: tuple[str, ...] = ()) -> str:
         return build_key(
             self.profile, project_file=self.project_file, variables=self.invocation.vars, env_vars=env_vars
         )
+
+
+def _uncounted(warning: str) -> str:
+    return warning.partition(" (and ")[0]
 
 
 def _project_vars(project_file: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A workspace, opened once: configuration, definitions, graph, records. No Prefect, and no dbt while nothing changed."""
+"""A workspace, opened once: configuration, definitions, graph, records. No Prefect; no dbt while nothing changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Definition = PythonAsset[..., Any] | PythonAction[..., Any] | PythonCheck[..., A
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
+    sys.stderr.write(line + "\n")
 
 
 @dataclass
@@ -190,17 +190,13 @@ def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_pa
         target=flags.target or environment,
         vars=flags.vars,
     )
-    return load_dbt_project(
-        choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse
-    )
+    return load_dbt_project(choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse)
 
 
 def _ids(merged: MergeResult) -> dict[str, AssetKey]:
     """Drafts, dbt nodes and the references that Python code makes to them, as far as they mean one asset."""
     dbt = {unique_id: key for key, asset in merged.graph.assets.items() for unique_id in asset.dbt_ids}
-    references = {
-        name: dbt[found[0]] for name, found in index_references(list(dbt)).items() if len(found) == 1
-    }
+    references = {name: dbt[found[0]] for name, found in index_references(list(dbt)).items() if len(found) == 1}
     return {**references, **dbt, **merged.ids}
 
 

@@ -72,15 +72,12 @@ class Attempt(Generic[T]):
     def _body(self) -> None:
         try:
             self._result.append(self.call())
-        except BaseException as exc:  # the user's code: handed to the thread that waits
+        except BaseException as exc:  # noqa: BLE001  the user's code: handed to the thread that waits
             self._error.append(exc)
 
     def _stop(self, thread: threading.Thread) -> None:
         self.stopped.set()
         self.interrupt()
         if thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident), ctypes.py_object(StepStoppedError)
-            )
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(StepStoppedError))
         thread.join(GRACE_S)
-

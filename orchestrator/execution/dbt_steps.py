@@ -68,7 +68,7 @@ class DbtSteps:
         """Write down how the node ended. Never raises: dbt's pool would hang."""
         try:
             self._finish(self.board.ops[outcome.unique_id], outcome)
-        except BaseException as exc:  # kept: the run ends as failed
+        except BaseException as exc:  # noqa: BLE001  kept: the run ends as failed
             self.broken.append(exc)
             self.board.end(outcome.unique_id, End("failed", str(exc)))
 

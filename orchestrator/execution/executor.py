@@ -205,7 +205,7 @@ class _Run:
         """The dbt invocation; runs in a thread of its own."""
         try:
             self.wrap.dbt_invocation("dbt build", lambda: self._build(slots))
-        except BaseException as exc:  # whatever happens to dbt, its ops must end and the run must not be green
+        except BaseException as exc:  # noqa: BLE001  whatever happens to dbt, its ops must end and the run must not be green
             self.problems.append(f"dbt: {exc}")
         for op in self.board.ops.values():
             if op.engine == "dbt" and op.id not in self.board.ends:
@@ -282,7 +282,7 @@ class _Run:
             name = op.check.name if op.check is not None else str(op.key)
             try:
                 end = self.wrap.python_step(name, lambda: run(op, definition))
-            except BaseException as exc:  # our own book-keeping failed: never green
+            except BaseException as exc:  # noqa: BLE001  our own book-keeping failed: never green
                 self.problems.append(f"{op.key}: {exc}")
                 end = End("failed", str(exc))
         self.board.end(op.id, end)
@@ -325,9 +325,7 @@ class _Run:
 
     def _finish(self, started: float) -> RunResult:
         duration = time.monotonic() - started
-        steps = tuple(
-            self.journal.steps[step.writer] for step in self.plan.steps if step.writer in self.journal.steps
-        )
+        steps = tuple(self.journal.steps[step.writer] for step in self.plan.steps if step.writer in self.journal.steps)
         checks = tuple(self.journal.checks)
         status = self._status()
         reason = "; ".join(dict.fromkeys(self.problems))

@@ -93,9 +93,7 @@ class Journal:
 
     def holds(self, intent: Intent) -> bool:
         """Whether the attempt may still commit."""
-        return self.records.holds(
-            self.environment, str(intent.op.key), intent.op.id, None, token=intent.token
-        )
+        return self.records.holds(self.environment, str(intent.op.key), intent.op.id, None, token=intent.token)
 
     def succeed(self, intent: Intent, *, materialization: Materialization, duration_s: float | None = None) -> None:
         """The attempt is done; its id becomes the asset's version."""

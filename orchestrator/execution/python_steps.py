@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.context import Context, Previous
-from orchestrator.definitions.events import Failure, Materialization
+from orchestrator.definitions.events import CheckStatus, Failure, Materialization
 from orchestrator.definitions.metadata import to_metadata
 from orchestrator.errors import ClaimLostError, ExecutionError, OrchestratorError, ResourceError
 from orchestrator.execution.attempts import Attempt, StepCancelledError
@@ -71,7 +71,7 @@ class PythonSteps:
         except StepCancelledError:
             self.journal.fail(intent, Failure("the run was cancelled"), status="cancelled")
             return End("cancelled", "the run was cancelled")
-        except BaseException as exc:  # the user's code; recorded, and the run goes on
+        except BaseException as exc:  # noqa: BLE001  the user's code; recorded, and the run goes on
             again = not last and not isinstance(exc, ClaimLostError) and not self.cancelled.is_set()
             self.journal.fail(intent, self._failure(exc), will_retry=again)
             return None if again else End("failed", str(exc))
@@ -100,7 +100,7 @@ class PythonSteps:
         if journal.versions.get(intent.op.key) is None:
             return None
         last = journal.records.latest(journal.environment, str(intent.op.key))
-        if last is None:
+        if last is None or last.version is None:
             return None
         metadata = {name: item.get("value") for name, item in last.metadata.items()}
         return Previous(version=last.version, at=last.at, rows=last.rows, metadata=metadata)
@@ -150,17 +150,19 @@ class PythonSteps:
         except StepCancelledError:
             self.journal.check(op, "cancelled", reason="the run was cancelled")
             return End("cancelled", "the run was cancelled")
-        except BaseException as exc:  # the user's code: a check that cannot be evaluated has not passed
+        except BaseException as exc:  # noqa: BLE001  the user's code: a check that cannot be evaluated has not passed
             failure = self._failure(exc)
-            self.journal.check(
-                op, "failed", reason=str(exc), failure=failure, duration_s=time.monotonic() - started
-            )
+            self.journal.check(op, "failed", reason=str(exc), failure=failure, duration_s=time.monotonic() - started)
             return End("failed", str(exc))
         finally:
             session.close()
-        status = "succeeded" if passed else "warned" if op.check.severity == "warn" else "failed"
+        status: CheckStatus = "succeeded" if passed else "warned" if op.check.severity == "warn" else "failed"
         self.journal.check(
-            op, status, failures=failures, reason=message, duration_s=time.monotonic() - started  # type: ignore[arg-type]
+            op,
+            status,
+            failures=failures,
+            reason=message,
+            duration_s=time.monotonic() - started,
         )
         return End("failed" if status == "failed" else "ok", message)
 
@@ -204,7 +206,9 @@ def _as_annotated(definition: PythonCheck[..., Any], parameter: str, table: Any)
         wanted = get_type_hints(definition.fn).get(parameter)
     except Exception:  # noqa: BLE001  annotations that cannot be evaluated are no reason to fail
         wanted = definition.fn.__annotations__.get(parameter)
-    name = wanted if isinstance(wanted, str) else f"{getattr(wanted, '__module__', '')}.{getattr(wanted, '__name__', '')}"
+    name = (
+        wanted if isinstance(wanted, str) else f"{getattr(wanted, '__module__', '')}.{getattr(wanted, '__name__', '')}"
+    )
     if name.endswith("DataFrame") and ("polars" in name or name.startswith("pl.")):
         import polars
 

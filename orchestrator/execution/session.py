@@ -96,4 +96,3 @@ class AttemptSession:
             for cursor in self._cursors:
                 cursor.close()
             self._cursors.clear()
-

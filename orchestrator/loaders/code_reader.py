@@ -12,7 +12,7 @@ import builtins
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -136,7 +136,9 @@ class _Scope:
 def _loads(node: ast.AST, scope: _Scope) -> Iterator[_Found]:
     """Every name or dotted chain in the function's body that leads to a known object."""
     local = _assigned(node)
-    body = node.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else [node]
+    body: Sequence[ast.AST] = [node]
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        body = node.body
     called = {id(item.func) for part in body for item in ast.walk(part) if isinstance(item, ast.Call)}
     inner: set[int] = set()
     for part in body:

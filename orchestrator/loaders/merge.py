@@ -146,7 +146,7 @@ def _united(group: Sequence[DraftAsset], references: References) -> Asset:
         first,
         key=key,
         aliases=_aliases(key, assets),
-        kinds=_in_order(asset.kinds for asset in assets),
+        kinds=_in_order(asset.kinds for asset in assets if asset.writers or not first.writers),
         group=next((asset.group for asset in assets if asset.group), None),
         owners=_in_order(asset.owners for asset in assets),
         tags=_in_order(asset.tags for asset in assets),

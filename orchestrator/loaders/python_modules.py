@@ -109,7 +109,7 @@ def _walk(name: str, root: Path, errors: list[OrchestratorError]) -> Iterator[Mo
         module = importlib.import_module(name)
     except KeyboardInterrupt:
         raise
-    except BaseException as exc:  # user code, SystemExit included: the rest still loads
+    except BaseException as exc:  # noqa: BLE001  user code, SystemExit included: the rest still loads
         errors.append(_import_error(name, exc, root))
         return
     yield module
@@ -274,4 +274,3 @@ def _source(definition: Definition[..., Any]) -> str | None:
         return inspect.getsource(inspect.unwrap(definition.fn))
     except (OSError, TypeError):
         return None
-

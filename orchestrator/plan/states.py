@@ -42,9 +42,7 @@ def current_versions(graph: AssetGraph, facts: Facts) -> dict[AssetKey, str | No
     return versions
 
 
-def _asset_state(
-    graph: AssetGraph, asset: Asset, facts: Facts, versions: Mapping[AssetKey, str | None]
-) -> AssetState:
+def _asset_state(graph: AssetGraph, asset: Asset, facts: Facts, versions: Mapping[AssetKey, str | None]) -> AssetState:
     if asset.external:
         return AssetState("external", "written elsewhere")
     states = [_writer_state(asset, writer, facts, versions) for writer in asset.writers]
@@ -54,9 +52,7 @@ def _asset_state(
     return worst
 
 
-def _writer_state(
-    asset: Asset, writer: Writer, facts: Facts, versions: Mapping[AssetKey, str | None]
-) -> AssetState:
+def _writer_state(asset: Asset, writer: Writer, facts: Facts, versions: Mapping[AssetKey, str | None]) -> AssetState:
     fact = facts.writers.get((str(asset.key), writer.id, None))
     if fact is None:
         return AssetState("missing", "never built")
@@ -74,9 +70,7 @@ def _writer_state(
     return _freshness(asset, writer, fact, versions)
 
 
-def _freshness(
-    asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None]
-) -> AssetState:
+def _freshness(asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None]) -> AssetState:
     if asset.kind == "action":
         return AssetState("fresh", "ran")
     if writer.code_version is None:

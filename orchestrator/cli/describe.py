@@ -210,7 +210,7 @@ def _history(history: Sequence[MaterializationRecord], now: datetime) -> Rendera
         return None
     grid = Table.grid(padding=(0, 2, 0, 0))
     for justify in ("left", "right", "right", "right"):
-        grid.add_column(no_wrap=True, justify=justify)  # type: ignore[arg-type]
+        grid.add_column(no_wrap=True, justify=justify)
     grid.add_column()
     for attempt in history[:HISTORY_ROWS]:
         grid.add_row(

@@ -73,7 +73,7 @@ def test_the_writers_words_come_first_and_the_others_fill_in() -> None:
     )
     merged = merge([Fragment(assets=(declared, written))]).graph[key("raw.flights")]
     assert merged.aliases == ("nyc.flight_list", "flight_list")
-    assert (merged.owners, merged.tags, merged.kinds) == (("ops", "team"), ("a", "b"), ("python", "source"))
+    assert (merged.owners, merged.tags, merged.kinds) == (("ops", "team"), ("a", "b"), ("python",))
     assert (merged.group, merged.description) == ("core", "from the airports")
     assert merged.columns == (Column("Origin", "varchar", "where from"), Column("delay", "int"), Column("dest"))
     assert merged.meta == {"x": 1, "y": 3}

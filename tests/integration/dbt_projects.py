@@ -127,7 +127,7 @@ SHOP: dict[str, str] = {
             model: customers
             given:
               - {input: ref('stg_customers'), rows: [{id: 1, name: Ada}]}
-              - {input: ref('paid_orders'), rows: []}
+              - {input: ref('paid_orders'), format: sql, rows: 'select 7 as id, 7 as customer_id'}
             expect: {rows: [{id: 1, name: Ada, orders: 0}]}
         exposures:
           - name: board

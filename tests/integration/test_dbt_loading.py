@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.dbt_engine import DBT_LOCK
+from orchestrator.dbt_engine.build import own_copy
+from orchestrator.dbt_engine.parse import release_warehouse
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
 from orchestrator.loaders.fragments import DraftAsset
 from orchestrator.loaders.merge import merge
@@ -195,6 +198,27 @@ def test_the_manifest_for_dbt_is_parsed_when_it_is_asked_for(loaded: DbtProject,
     assert "model.shop.customers" in cached.dbt_manifest().nodes
     assert cached.dbt_manifest() is cached.dbt_manifest()
     assert not load(shop).parsed  # asking did not spoil the cache
+
+
+def test_dbt_writes_the_file_that_the_profile_names_wherever_it_is_started(
+    loaded: DbtProject, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.cli.main import dbtRunner
+
+    monkeypatch.chdir(tmp_path)
+    assert loaded.invocation is not None
+    assert loaded.profile is not None
+    with DBT_LOCK:
+        manifest = own_copy(loaded.dbt_manifest())
+        result = dbtRunner(manifest=manifest).invoke(["seed", *loaded.invocation.global_args(), "--no-write-json"])
+        release_warehouse()
+
+    assert result.success
+    assert loaded.profile.duckdb_path == shop / "warehouse.duckdb"
+    assert list(tmp_path.iterdir()) == []
+    look = f"import duckdb; print(duckdb.connect({str(shop / 'warehouse.duckdb')!r}).sql('from dev_raw.raw_orders'))"
+    subprocess.run([sys.executable, "-c", look], capture_output=True, check=True)  # another process can open it
+    (shop / "warehouse.duckdb").unlink()
 
 
 @pytest.fixture

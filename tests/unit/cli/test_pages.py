@@ -176,7 +176,7 @@ def test_a_run_shows_its_failures_first() -> None:
     assert text.index("✗ ml.delays\n    ValueError: no rows\n    Trace") < text.index("Steps")
     assert text.endswith("""\
 Steps
-  ✗ failed     ml.delays                     ValueError: no rows
+  ✗ failed     ml.delays                    ValueError: no rows
   ✓ succeeded  raw.flights  336,776  1.2 s  never built
 
 Checks

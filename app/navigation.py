@@ -10,23 +10,31 @@ from .reads import open_reads
 from .site import Site, show_error
 from .views import asset, lineage, overview, runs
 
-_LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="160" height="28" viewBox="0 0 160 28">
-<path fill="none" stroke="#6d7af0" stroke-width="2.2" d="M10 7.5C15 7.5 14 14 19 14M10 20.5C15 20.5 14 14 19 14"/>
-<g fill="#6d7af0"><circle cx="6.5" cy="7.5" r="4"/><circle cx="6.5" cy="20.5" r="4"/><circle cx="22.5" cy="14" r="4.5"/>
-<text x="34" y="19.5" font-family="'Source Sans 3', system-ui, sans-serif" font-size="17" font-weight="600"
+_MARK = """<path fill="none" stroke="#6d7af0" stroke-width="2.2"
+ d="M10 7.5C15 7.5 14 14 19 14M10 20.5C15 20.5 14 14 19 14"/>
+<g fill="#6d7af0"><circle cx="6.5" cy="7.5" r="4"/><circle cx="6.5" cy="20.5" r="4"/>
+<circle cx="22.5" cy="14" r="4.5"/>"""
+_ICON = f"""<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28" viewBox="0 0 28 28">{_MARK}</g></svg>"""
+_LOGO = f"""<svg xmlns="http://www.w3.org/2000/svg" width="160" height="28" viewBox="0 0 160 28">
+{_MARK}<text x="34" y="19.5" font-family="'Source Sans 3', system-ui, sans-serif" font-size="17" font-weight="600"
  textLength="104" lengthAdjust="spacingAndGlyphs">Orchestrator</text></g></svg>"""
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.6rem 1.75rem 3rem; max-width: 1760px; }
 [data-testid="stMarkdownContainer"] h2 { padding: 0 0 1rem; font-size: 1.7rem; letter-spacing: -0.015em; }
 [data-testid="stMarkdownContainer"] h4 { padding: 0.2rem 0 1rem; font-size: 1.15rem; letter-spacing: -0.01em; }
 [data-testid="stHeaderActionElements"] { display: none; }
-[data-testid="stPageLink"] a { padding-inline: 6px; }
+[data-testid="stPageLink"] a { padding-inline: 6px; background: none; }
+[data-testid="stPageLink"] a:hover { background: color-mix(in srgb, currentColor 7%, transparent); }
+[data-testid="stPageLink"] a span { font-weight: 500; }
+@media (max-width: 1100px) {
+  .st-key-lineage_canvas, .st-key-lineage_panel { flex: 1 1 100% !important; width: 100% !important; }
+}
 </style>"""
 
 
 def run() -> None:
     """Show the page that the address asks for."""
-    st.set_page_config(page_title="Orchestrator", page_icon=":material/account_tree:", layout="wide")
+    st.set_page_config(page_title="Orchestrator", page_icon=_ICON, layout="wide")
     st.html(_STYLE)
     st.logo(_LOGO, size="large")
     try:

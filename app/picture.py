@@ -101,7 +101,7 @@ def asset_card(asset: Asset, state: AssetState, *, focus: bool = False) -> Card:
     return Card(
         id=str(asset.key),
         title=asset.key.name,
-        subtitle=f"{asset.key.layer} · {kind}",
+        subtitle=asset.key.layer if kind == asset.key.layer else f"{asset.key.layer} · {kind}",
         icon=kind,
         word=look.word,
         tone=look.tone,

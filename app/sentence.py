@@ -8,7 +8,7 @@ from datetime import datetime
 from orchestrator.plan.states import AssetState
 from orchestrator.records import MaterializationRecord
 
-from .words import ago, change, counted, duration, first_line, look_of, short
+from .words import ago, change, counted, duration, first_line, look_of
 
 _NEVER = {
     "external": "External: nothing in this workspace writes it.",
@@ -36,19 +36,17 @@ def _head(state: AssetState, newest: MaterializationRecord | None, now: datetime
     if state.state in ("fresh", "adopted"):
         return f"{look_of(state.state).word.capitalize()}."
     if state.state == "running" and newest is not None:
-        return f"Running since {ago(newest.at, now=now)} in run {short(newest.run_id)}.".replace(
-            "since just now", "now"
-        )
+        return f"Running: run {newest.run_id} began it {ago(newest.at, now=now)}."
     if state.state == "failed" and newest is not None and newest.status == "failed":
         detail = first_line(newest.reason).rstrip(".") or reason
-        return f"Failed {ago(newest.at, now=now)} in run {short(newest.run_id)}" + (f": {detail}." if detail else ".")
+        return f"Failed {ago(newest.at, now=now)} in run {newest.run_id}" + (f": {detail}." if detail else ".")
     if newest is None and state.state in _NEVER:
         return _NEVER[state.state]
     return f"{look_of(state.state).word.capitalize()}" + (f": {reason}." if reason else ".")
 
 
 def _written(record: MaterializationRecord, rows_before: int | None, now: datetime) -> str:
-    parts = [f"{ago(record.at, now=now)} by run {short(record.run_id)} ({record.by})"]
+    parts = [f"{ago(record.at, now=now)} by run {record.run_id} ({record.by})"]
     if record.duration_s is not None:
         parts[0] += f" in {duration(record.duration_s)}"
     if record.rows is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
@@ -14,7 +16,7 @@ from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import DefinitionErrors, OrchestratorError
 
 from .reads import Reads
-from .words import look_of, short
+from .words import look_of
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -37,7 +39,7 @@ class Site:
 
     def run_link(self, run_id: str, *, label: str | None = None) -> None:
         """A link to one run."""
-        st.page_link(self.pages["run"], label=label or short(run_id), query_params={"run": run_id})
+        st.page_link(self.pages["run"], label=label or run_id, query_params={"run": run_id})
 
     def lineage_link(self, *, label: str, key: AssetKey | None = None, select: str | None = None) -> None:
         """A link to the graph, at an asset or with a selection."""
@@ -55,9 +57,9 @@ def page_title(site: Site, title: str, *, beside: str = "") -> None:
 
 
 @contextmanager
-def section(title: str) -> Iterator[None]:
+def section(title: str, *, gap: Literal["xsmall", "small"] = "small") -> Iterator[None]:
     """A part of a page under a small heading."""
-    with st.container(gap="small"):
+    with st.container(gap=gap):
         st.markdown(f"#### {title}")
         yield
 
@@ -72,6 +74,12 @@ def show_error(error: OrchestratorError) -> None:
                 st.markdown(f"**at** `{one.at}`")
             if one.fix:
                 st.markdown(f"**fix** {escape(one.fix)}")
+
+
+def command_path() -> str:
+    """How `orchestrator` is called from here: with its full path, as it may not be on the search path."""
+    beside = Path(sys.executable).with_name("orchestrator")
+    return str(beside) if beside.exists() else "orchestrator"
 
 
 def escape(text: str) -> str:

@@ -131,9 +131,9 @@ def first_line(text: str, *, length: int = 160) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def short(run_id: str) -> str:
-    """The part of a run's id that people read."""
-    return run_id[:8]
+def short(code: str) -> str:
+    """The beginning of a hash, enough to see whether two differ."""
+    return code.split(":")[-1][:8]
 
 
 __all__ = ["STATES", "Look", "ago", "change", "counted", "duration", "first_line", "look_of", "moment", "short"]

@@ -17,7 +17,7 @@ from ..sentence import status_sentence
 from ..site import Site, escape, page_title, section
 from ..words import ago, counted, duration, first_line, look_of, moment, short
 from .metadata import show_metadata
-from .panel import facts_of, show_numbers
+from .panel import facts_of
 
 
 def show(site: Site) -> None:
@@ -37,7 +37,6 @@ def show(site: Site) -> None:
         st.markdown(escape(status_sentence(state, history, now=site.now)))
         if history and history[0].status == "failed":
             _failure(site, asset, history[0])
-        show_numbers(site, asset)
         _tabs(site, asset, history)
     with side:
         _aside(site, asset)
@@ -71,7 +70,7 @@ def _failure(site: Site, asset: Asset, record: MaterializationRecord) -> None:
                 st.code(failure.traceback, language="python", wrap_lines=True)
         if failure.compiled_path:
             st.caption(f"Compiled SQL: `{failure.compiled_path}`")
-        site.run_link(record.run_id, label=f"Run {short(record.run_id)}")
+        site.run_link(record.run_id, label=f"Run {record.run_id}")
 
 
 def _aside(site: Site, asset: Asset) -> None:
@@ -187,7 +186,7 @@ def _result_row(result: CheckRecord) -> dict[str, Any]:
         "Status": look_of(result.status).word,
         "Failures": result.failures,
         "Duration": duration(result.duration_s),
-        "Run": short(result.run_id),
+        "Run": result.run_id,
     }
 
 
@@ -218,7 +217,7 @@ def _history(site: Site, history: Sequence[MaterializationRecord]) -> None:
             "Rows": record.rows,
             "Duration": duration(record.duration_s),
             "By": record.by,
-            "Run": short(record.run_id),
+            "Run": record.run_id,
             "Code": short(record.code_version or ""),
             "Reason": first_line(record.reason),
         }

@@ -37,10 +37,10 @@ def show(site: Site) -> None:
         with st.container(width="stretch", key="lineage_canvas"):
             show_lineage(data, key=_GRAPH, selected=opened, note=note, on_click=_clicked)
         if focus is not None:
-            with st.container(width=380, key="lineage_panel"):
+            with st.container(width=360, key="lineage_panel"):
                 show_panel(site, reads.graph[focus], states[focus], on_close=_close)
         elif consumer := next((one for one in reads.graph.consumers if f"consumer:{one.id}" == opened), None):
-            with st.container(width=380, key="lineage_panel"):
+            with st.container(width=360, key="lineage_panel"):
                 show_consumer(site, consumer, states, on_close=_close)
 
 

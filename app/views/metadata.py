@@ -53,13 +53,21 @@ def _chart(name: str, points: Sequence[tuple[Any, float]]) -> None:
         return
     rows = [{"at": at, "value": number, "shown": _figure(name, number)} for at, number in points]
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("at:T", title=None, axis=alt.Axis(grid=False, tickCount=4, labelOverlap=True)),
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=3, format="~s")),
+        x=alt.X("at:T", title=None, axis=alt.Axis(grid=False, tickCount=3, labelOverlap=True)),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=_axis(points)),
         tooltip=[alt.Tooltip("at:T", title="at", format="%Y-%m-%d %H:%M:%S"), alt.Tooltip("shown:N", title=title)],
     )
     line = base.mark_line(color=_ACCENT, strokeWidth=2, interpolate="monotone")
     dots = base.mark_circle(color=_ACCENT, size=46, opacity=1)
-    st.altair_chart((line + dots).properties(height=132))
+    st.altair_chart((line + dots).properties(height=120), height=150)
+
+
+def _axis(points: Sequence[tuple[Any, float]]) -> alt.Axis | None:
+    """Thousands as k, small numbers in full; none for a number that never moved."""
+    values = [value for _, value in points]
+    if min(values) == max(values):
+        return None
+    return alt.Axis(tickCount=3, format="~s" if max(map(abs, values)) >= 10_000 else ",.4~r")
 
 
 def _figure(name: str, value: float) -> str:

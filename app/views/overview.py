@@ -33,9 +33,9 @@ def show(site: Site) -> None:
         return
     _tiles(site, counts)
     main, side = st.columns([3, 2], gap="large")
-    with main, section("Needs attention"):
+    with main, section("Needs attention", gap="xsmall"):
         _attention(site, states, reads.facts())
-    with side, section("Last runs"):
+    with side, section("Last runs", gap="xsmall"):
         run_table(site, reads.runs()[:_RUNS_SHOWN], compact=True)
 
 
@@ -71,31 +71,31 @@ def _attention(site: Site, states: dict[AssetKey, AssetState], facts: Facts) -> 
         else:
             st.success("Everything is fresh and every check passes.", icon=":material/check_circle:")
         return
+    if not wrong:
+        st.markdown(":gray[No asset is failed, unknown or stale. Some checks warn:]")
     for key, state in wrong[:_SHOWN_AT_ONCE]:
-        _line(site, key, state.state, state.reason)
+        _line(site, key, state.state, escape(first_line(state.reason)))
     if len(wrong) > _SHOWN_AT_ONCE:
         with st.expander(f"{len(wrong) - _SHOWN_AT_ONCE:,} more"):
             for key, state in wrong[_SHOWN_AT_ONCE : _SHOWN_AT_ONCE + 100]:
-                _line(site, key, state.state, state.reason)
+                _line(site, key, state.state, escape(first_line(state.reason)))
             if len(wrong) > _SHOWN_AT_ONCE + 100:
                 site.lineage_link(label="All of them, in the graph", select=" ".join(f"state:{one}" for one in _WRONG))
     _warnings(site, warned)
 
 
-def _line(site: Site, key: AssetKey, status: str, reason: str) -> None:
+def _line(site: Site, key: AssetKey, status: str, text: str) -> None:
+    """A badge, a link to the asset, and what is the matter with it (Markdown)."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(look_of(status).badge, width=84)
-        site.asset_link(key, width=240)
-        st.markdown(f":gray[{escape(first_line(reason))}]", width="stretch")
+        site.asset_link(key, width=230)
+        st.markdown(f":gray[{text}]", width="stretch")
 
 
 def _warnings(site: Site, warned: Sequence[CheckFact]) -> None:
-    if not warned:
-        return
-    with st.expander(f"{counted(len(warned), 'check')} with a warning", icon=":material/warning:"):
-        for fact in warned[:50]:
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                site.asset_link(AssetKey.parse(fact.key), width=240)
-                count = f"{counted(fact.failures, 'row')}, " if fact.failures else ""
-                when = ago(fact.at, now=site.now)
-                st.markdown(f"{escape(fact.name)}&ensp;:gray[{count}{when}]", width="stretch")
+    for fact in warned[:_SHOWN_AT_ONCE]:
+        count = f"&ensp;{counted(fact.failures, 'row')}," if fact.failures else "&ensp;"
+        when = f"{count} {ago(fact.at, now=site.now)}"
+        _line(site, AssetKey.parse(fact.key), "warned", f"{escape(fact.name)}{when}")
+    if len(warned) > _SHOWN_AT_ONCE:
+        st.caption(f"… and {len(warned) - _SHOWN_AT_ONCE:,} more checks with a warning.")

@@ -14,7 +14,7 @@ from orchestrator.plan.states import AssetState
 from ..picture import kind_of
 from ..sentence import status_sentence
 from ..site import Site, escape
-from ..words import ago, counted, duration, look_of, moment
+from ..words import counted, duration, look_of
 
 
 def show_panel(site: Site, asset: Asset, state: AssetState, *, on_close: Callable[[], None]) -> None:
@@ -23,7 +23,7 @@ def show_panel(site: Site, asset: Asset, state: AssetState, *, on_close: Callabl
     with st.container(border=True, gap="small"):
         _head(asset.key.name, f"{asset.key.layer} · {kind_of(asset)}", look_of(state.state).badge, on_close)
         st.markdown(escape(status_sentence(state, history, now=site.now)))
-        show_numbers(site, asset)
+        _numbers(site, asset)
         if asset.description:
             st.markdown(asset.description)
         st.markdown(facts_of(asset))
@@ -50,8 +50,8 @@ def show_consumer(
                 site.asset_link(key, state=states[key].state)
 
 
-def show_numbers(site: Site, asset: Asset) -> None:
-    """Rows and duration of the last success with how they moved, and when that was."""
+def _numbers(site: Site, asset: Asset) -> None:
+    """Rows and duration of the last success with how they moved."""
     successes = [record for record in site.reads.history(asset.key) if record.version is not None]
     if not successes:
         return
@@ -62,7 +62,6 @@ def show_numbers(site: Site, asset: Asset) -> None:
             st.metric("Rows", f"{newest.rows:,}", f"{moved:+,}" if moved else None, delta_color="off", width="content")
         if newest.duration_s is not None:
             st.metric("Duration", duration(newest.duration_s), width="content")
-        st.metric("Written", ago(newest.at, now=site.now), width="content", help=moment(newest.at))
 
 
 def facts_of(asset: Asset) -> str:

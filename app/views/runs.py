@@ -10,8 +10,8 @@ import streamlit as st
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.records import LogRecord, RunDetail, RunSummary, StepRecord
 
-from ..site import Site, escape, page_title, section
-from ..words import ago, counted, duration, first_line, look_of, moment, short
+from ..site import Site, command_path, escape, page_title, section
+from ..words import ago, counted, duration, first_line, look_of, moment
 
 _ORDER = ("failed", "unknown", "blocked", "cancelled", "running", "warned", "succeeded", "waiting", "up_to_date")
 _LOG_SHOWN = 500
@@ -26,11 +26,12 @@ def show_list(site: Site) -> None:
 def run_table(site: Site, runs: Sequence[RunSummary], *, compact: bool = False) -> None:
     """Runs as lines with a link each; a hint what to type where there is none."""
     if not runs:
-        st.info("Nothing has run yet in this environment. Start with the command below.", icon=":material/play_circle:")
-        st.code("orchestrator run", language="bash")
+        st.info("Nothing has run yet in this environment. Run this:", icon=":material/play_circle:")
+        st.code(f"{command_path()} run", language="bash")
         return
-    for run in runs:
-        _run_line(site, run, compact=compact)
+    with st.container(gap="xsmall"):
+        for run in runs:
+            _run_line(site, run, compact=compact)
 
 
 def _run_line(site: Site, run: RunSummary, *, compact: bool) -> None:
@@ -63,7 +64,7 @@ def show_run(site: Site) -> None:
         st.info(f"No run '{wanted}' is recorded." if wanted else "No run was asked for.", icon=":material/search_off:")
         st.page_link(site.pages["runs"], label="All runs")
         return
-    page_title(site, f"Run {short(run.run_id)}", beside=look_of(run.status).badge)
+    page_title(site, f"Run {run.run_id}", beside=look_of(run.status).badge)
     st.markdown(escape(_sentence(site, run)))
     st.code(run.command, language="bash")
     st.markdown(_counts(run.counts))

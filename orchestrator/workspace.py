@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -159,6 +160,7 @@ def load_workspace(
     """
     flags = flags or DbtFlags()
     config = load_config(start, project_dir=flags.project_dir)
+    _make_state_dir(config.state_dir)
     project = _load_dbt(config, flags, environment, force_parse)
     profile = project.profile if project is not None else None
     python = _load_python(config, profile)
@@ -174,6 +176,15 @@ def load_workspace(
         project=project,
         definitions=python.definitions,
     )
+
+
+def _make_state_dir(directory: Path) -> None:
+    """Our directory in the user's repository, kept out of it. Where nothing can be written, reading still works."""
+    ignore = directory / ".gitignore"
+    with contextlib.suppress(OSError):
+        if not ignore.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            ignore.write_text("*\n", encoding="utf-8")
 
 
 def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_parse: bool) -> DbtProject | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -59,7 +60,11 @@ def writer_lock(
         note.write_text(json.dumps(asdict(Holder(run_id, command, os.getpid()))), encoding="utf-8")
         yield
     finally:
-        note.unlink(missing_ok=True)
+        # Nothing stays beside the user's file. A waiter that has opened this lock file sees that it is gone and opens
+        # the next one; DuckDB's own lock stands behind all this.
+        with contextlib.suppress(OSError):
+            note.unlink(missing_ok=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         case ["help", name, *_]:
             typed = [name, "--help"]
-    from orchestrator.cli.entry import run_command
+    from orchestrator.cli.entry import leave, run_command
 
-    return run_command(typed[0], typed[1:])
+    code = run_command(typed[0], typed[1:])
+    if arguments is None:
+        leave(code)
+    return code

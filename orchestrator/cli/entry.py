@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,10 +33,22 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # `orchestrator ls | head`: nobody reads any more; keep Python from complaining once more at exit.
-        import os
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def leave(code: int) -> None:
+    """End the process at once where duckdb is loaded, after everything that asked to run at exit has run.
+
+    DuckDB 2 prints hundreds of lines about leaked objects when an interpreter that holds any of them shuts down, below
+    everything that a person wanted to read; without duckdb this does nothing.
+    """
+    if "_duckdb" not in sys.modules and "duckdb" not in sys.modules:
+        return
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _invoke(entry: Entry, arguments: Sequence[str]) -> int:

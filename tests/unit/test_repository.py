@@ -32,10 +32,7 @@ HEAVY = (
     "streamlit",
     "typer",
 )
-TOP = "|".join(
-    ["orchestrator", "app", "dbt_project", "python_assets", "tests", "docs", r"\.ci", "constraints.txt", "pyproject.toml",
-     "setup.py", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"]
-)  # fmt: skip
+TOP = r"orchestrator|app|dbt_project|python_assets|tests|docs|\.ci|Makefile|LICENSE|[\w.\-]+\.(?:md|txt|toml|py)"
 PATH = re.compile(rf"`((?:{TOP})(?:/[\w.\-]+)*/?)`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 COMMAND = re.compile(r"(?:`|^ {4}|^)(?:\.venv/bin/)?orchestrator ([a-z]+)\b", re.MULTILINE)

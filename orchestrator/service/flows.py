@@ -73,7 +73,7 @@ def run_in_prefect(
         try:
             materialize(environment=environment, selection=selection, command=command, return_state=True)
         except (Exception, _PrefectIsGone) as error:
-            if not job.outcome.started:
+            if not job.call.started:
                 raise ServiceError(
                     f"Prefect at {connection.api_url} did not accept the run: {_first_line(error)}", fix=WITHOUT_PREFECT
                 ) from error
@@ -85,7 +85,8 @@ def run_in_prefect(
         elif connection.home is not None:
             drain()
             _settle(job)
-    return job.outcome.result()
+    job.forget()
+    return job.call.result()
 
 
 @flow(
@@ -103,27 +104,43 @@ def materialize(environment: str, selection: str, command: str) -> State:
         return job.carry_out(selection=selection or "everything", environment=environment)
 
 
-@dataclass
-class _Outcome(Generic[T]):
-    """What a call came to, kept apart from what Prefect makes of it."""
+class _Call(Generic[T]):
+    """One call and what it came to, kept apart from what Prefect makes of it.
 
-    started: bool = False
-    ended: bool = False
-    value: T | None = None
-    error: BaseException | None = None
+    It lets go of everything once it has been used: Prefect's registries and contexts live as long as Python does, and
+    must not keep a warehouse's connection alive with them.
+    """
 
-    def call(self, run: Callable[[], T]) -> None:
-        self.started = True
+    def __init__(self, run: Callable[[], T]) -> None:
+        self._run: Callable[[], T] | None = run
+        self._value: T | None = None
+        self.error: BaseException | None = None
+        self.ended = False
+
+    @property
+    def started(self) -> bool:
+        return self._run is None
+
+    def __call__(self) -> None:
+        run, self._run = self._run, None
+        assert run is not None, "a call is made once"
         try:
-            self.value = run()
+            self._value = run()
         except BaseException as error:  # noqa: BLE001  user code: it is raised again by result()
             self.error = error
         self.ended = True
 
+    def peek(self) -> T:
+        """The value of a call that has ended well."""
+        return cast(T, self._value)
+
     def result(self) -> T:
-        if self.error is not None:
-            raise self.error
-        return cast(T, self.value)
+        """The value, or the error raised again; forgotten afterwards."""
+        value, self._value = self._value, None
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return cast(T, value)
 
 
 @dataclass
@@ -174,13 +191,13 @@ class PrefectWrapper:
         return self._as_task(name, run)
 
     def _as_task(self, name: str, run: Callable[[], T]) -> T:
-        outcome: _Outcome[T] = _Outcome()
+        call = _Call(run)
 
         def body() -> State:
             if (context := TaskRunContext.get()) is not None:
                 self._mirrored.note(name, task_run_id=context.task_run.id)
-            outcome.call(run)
-            return _final_state(outcome.error)
+            call()
+            return _final_state(call.error)
 
         step: Any = task(name=name, task_run_name=_no_template(name), retries=0, persist_result=False)(body)
         try:
@@ -188,22 +205,22 @@ class PrefectWrapper:
             self._context.copy().run(step.with_options(cache_policy=NO_CACHE), return_state=True)
         except Exception as error:
             # A time limit may strike while Prefect's code is on the stack.
-            if isinstance(error, OrchestratorError) and not outcome.ended:
+            if isinstance(error, OrchestratorError) and not call.ended:
                 raise
             self._warner.lost(error)
-            if not outcome.started:
-                outcome.call(run)
-        return outcome.result()
+            if not call.started:
+                call()
+        return call.result()
 
 
 class _Job:
     """One run on its way through the flow."""
 
     def __init__(self, run: Run, listeners: Sequence[Listener], *, api_url: str) -> None:
-        self._run = run
-        self._listeners = listeners
         self._api_url = api_url
-        self.outcome: _Outcome[RunResult] = _Outcome()
+        self._listeners = list(listeners)
+        self._wrapper: list[StepWrapper] = []
+        self.call = _Call(lambda: run(self._listeners, self._wrapper[0]))
         self.warner = _Warner(listeners)
         self.flow_run_id: Any = None
         # Prefect puts its own handler in place while a flow runs; ours knows how to cancel a run.
@@ -214,18 +231,24 @@ class _Job:
         self.flow_run_id = cast(Any, FlowRunContext.get()).flow_run.id
         mirrored = MirroredTaskRuns(self.flow_run_id)
         context = contextvars.copy_context()
-        wrapper = PrefectWrapper(context, mirrored=mirrored, warner=self.warner)
-        teller = _Teller(context, mirrored=mirrored, warner=self.warner, logger=get_run_logger())
-        self.outcome.call(lambda: self._run([*self._listeners, teller], wrapper))
+        self._wrapper.append(PrefectWrapper(context, mirrored=mirrored, warner=self.warner))
+        self._listeners.append(_Teller(context, mirrored=mirrored, warner=self.warner, logger=get_run_logger()))
+        self.call()
         if not api_answers(self._api_url):
             self.warner.lost(_PrefectIsGone("no answer"))
             raise _PrefectIsGone
         return self._report(f"{selection} in {environment}")
 
+    def forget(self) -> None:
+        """Let go of those who listened: Prefect's contexts, with this job in them, live as long as Python does."""
+        self._listeners.clear()
+        self._wrapper.clear()
+        self.warner = _Warner(())
+
     def _report(self, what: str) -> State:
-        if self.outcome.error is not None:
-            return _final_state(self.outcome.error)
-        result = self.outcome.result()
+        if self.call.error is not None:
+            return _final_state(self.call.error)
+        result = self.call.peek()
         try:
             create_markdown_artifact(markdown_summary(result), key="run-summary", description=what)
         except Exception as error:  # noqa: BLE001  what Prefect cannot take turns no good run into a bad one

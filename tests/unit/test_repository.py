@@ -18,7 +18,7 @@ DOCUMENTS = sorted(
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     if path.is_file() and path.stat().st_size
 )
-HEAVY = (
+HEAVY = {
     "alembic",
     "dbt",
     "duckdb",
@@ -28,10 +28,9 @@ HEAVY = (
     "pyarrow",
     "rich",
     "sqlalchemy",
-    "sqlglot",
     "streamlit",
     "typer",
-)
+}
 TOP = r"orchestrator|app|dbt_project|python_assets|tests|docs|\.ci|Makefile|LICENSE|[\w.\-]+\.(?:md|txt|toml|py)"
 PATH = re.compile(rf"`((?:{TOP})(?:/[\w.\-]+)*/?)`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")

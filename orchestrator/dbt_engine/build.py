@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +56,8 @@ def build_nodes(
         arguments += ["--full-refresh"] if full_refresh else []
         arguments += ["--fail-fast"] if fail_fast else []
         try:
-            result = dbtRunner(manifest=own, callbacks=[gate]).invoke(arguments)
+            with _exits_are_errors():
+                result = dbtRunner(manifest=own, callbacks=[gate]).invoke(arguments)
         finally:
             release_warehouse()
     return BuildResult(
@@ -63,6 +65,30 @@ def build_nodes(
         outcomes={outcome.unique_id: outcome for outcome in map(_outcome, _results(result.result))},
         error=shortened(str(result.exception)) if result.exception is not None else None,
     )
+
+
+@contextmanager
+def _exits_are_errors() -> Iterator[None]:
+    """A node that calls `sys.exit` (a Python model, an adapter) fails.
+
+    dbt (1.10, 1.11) lets SystemExit end the worker thread and then waits for the node for ever.
+    """
+    from dbt.task.base import BaseRunner
+    from dbt_common.exceptions import DbtRuntimeError
+
+    real = BaseRunner.compile_and_execute
+
+    def tamed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return real(self, *args, **kwargs)
+        except SystemExit as exc:
+            raise DbtRuntimeError(f"SystemExit: {exc}") from exc
+
+    BaseRunner.compile_and_execute = tamed
+    try:
+        yield
+    finally:
+        BaseRunner.compile_and_execute = real
 
 
 def own_copy(manifest: Any) -> Any:

@@ -14,13 +14,18 @@ batches on other threads. Batches take slots, the model around them none.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchestrator.dbt_engine.messages import shortened
 from orchestrator.errors import ExecutionError
+
+_HEADING = re.compile(r"\w+ Error in [\w ]+ \(.*\)")
+"""dbt's first line, which says where but not what."""
 
 
 class GateRefusedError(ExecutionError):
@@ -40,6 +45,17 @@ class NodeOutcome:
     failures: int | None = None
     duration_s: float | None = None
     rows_affected: int | None = None
+
+    @property
+    def cause(self) -> str:
+        """What went wrong, in one line.
+
+        >>> NodeOutcome("model.shop.a", "error", "Runtime Error in model a (a.sql)\\n  Binder Error: no b").cause
+        'Binder Error: no b'
+        """
+        lines = [line.strip() for line in shortened(self.message).splitlines()]
+        said = [line for line in lines if line and not _HEADING.fullmatch(line)]
+        return next(iter([*said, *lines]), f"dbt says: {self.status}")
 
 
 class NodeListener(Protocol):

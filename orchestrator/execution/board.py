@@ -29,6 +29,9 @@ class Board:
     ends: dict[str, End] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set by whoever wants the run to stop."""
+    stopping: str = ""
+    """Why it stops, once that is decided."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def end(self, op_id: str, end: End) -> bool:
@@ -40,11 +43,17 @@ class Board:
             self._changed.notify_all()
             return True
 
-    def cancel(self) -> None:
-        """Let nothing more start."""
-        self.cancelled.set()
+    def cancel(self, why: str) -> None:
+        """Let nothing more start; the first reason stays."""
         with self._changed:
+            self.stopping = self.stopping or why
+            self.cancelled.set()
             self._changed.notify_all()
+
+    @property
+    def cancelled_end(self) -> End:
+        """How what has not started ends when the run is stopped."""
+        return End("cancelled", self.stopping or "the run was cancelled")
 
     def wait_for(self, op_id: str) -> End | None:
         """Block until the op may start (None) or is known not to (how it ends)."""
@@ -55,7 +64,7 @@ class Board:
 
     def _verdict(self, op_id: str) -> End | Literal["wait", "go"]:
         if self.cancelled.is_set():
-            return End("cancelled", "the run was cancelled")
+            return self.cancelled_end
         # Of several needs that ended badly, the most telling is shown: a failure rather than what it blocked.
         bad = [need for need in sorted(self.ops[op_id].needs) if need in self.ends and self.ends[need].ending != "ok"]
         if bad:

@@ -20,6 +20,8 @@ from orchestrator.graph.model import AssetGraph
 from orchestrator.resources.duckdb import DuckDBFile
 
 _GOOD = ("success", "pass", "no-op")
+WELL = (*_GOOD, "warn")
+"""dbt's words for a node that ended well."""
 _VIEWS = ("view", "materialized_view")
 
 
@@ -52,7 +54,7 @@ class DbtSteps:
     def start(self, unique_id: str) -> None:
         """Claim and announce the op, or refuse it."""
         if self.board.cancelled.is_set():
-            self.verdicts.setdefault(unique_id, End("cancelled", "the run was cancelled"))
+            self.verdicts.setdefault(unique_id, self.board.cancelled_end)
         if unique_id in self.verdicts:
             raise GateRefusedError(self.verdicts[unique_id].reason)
         op = self.board.ops[unique_id]
@@ -76,7 +78,7 @@ class DbtSteps:
         if op.id in self.board.ends:
             return
         if op.id in self.verdicts or (outcome.status == "skipped" and self.board.cancelled.is_set()):
-            end = self.verdicts.get(op.id) or End("cancelled", "the run was cancelled")
+            end = self.verdicts.get(op.id) or self.board.cancelled_end
             self.journal.skip(op, end)
         elif outcome.status == "skipped":
             end = End("blocked", self._blame(op))
@@ -90,7 +92,7 @@ class DbtSteps:
     def _finish_step(self, op: Op, outcome: NodeOutcome) -> End:
         intent = self.intents.pop(op.id, None)
         if intent is None:
-            reason = self.refusals.get(op.id) or shortened(outcome.message) or "dbt ended it before it started"
+            reason = self.refusals.get(op.id) or outcome.cause
             self.journal.not_run(str(op.key), op.id, "failed", reason)
             return End("failed", reason)
         if outcome.status in _GOOD:
@@ -99,11 +101,12 @@ class DbtSteps:
         cancelled = self.board.cancelled.is_set()
         self.journal.fail(
             intent,
-            Failure("the run was cancelled") if cancelled else self._failure(op, outcome),
+            Failure(self.board.cancelled_end.reason) if cancelled else self._failure(op, outcome),
             status="cancelled" if cancelled else "failed",
+            reason="" if cancelled else outcome.cause,
             duration_s=outcome.duration_s,
         )
-        return End("cancelled" if cancelled else "failed", outcome.message)
+        return End("cancelled" if cancelled else "failed", outcome.cause)
 
     def _finish_check(self, op: Op, outcome: NodeOutcome) -> End:
         duration = outcome.duration_s
@@ -114,13 +117,13 @@ class DbtSteps:
             self.journal.check(op, "warned", failures=outcome.failures, reason=outcome.message, duration_s=duration)
             return End("ok")
         if self.board.cancelled.is_set():
-            self.journal.check(op, "cancelled", reason="the run was cancelled")
-            return End("cancelled", "the run was cancelled")
+            self.journal.skip(op, self.board.cancelled_end)
+            return self.board.cancelled_end
         failure = self._failure(op, outcome)
         self.journal.check(
-            op, "failed", failures=outcome.failures, reason=failure.message, duration_s=duration, failure=failure
+            op, "failed", failures=outcome.failures, reason=outcome.cause, duration_s=duration, failure=failure
         )
-        return End("failed", failure.message)
+        return End("failed", outcome.cause)
 
     def _failure(self, op: Op, outcome: NodeOutcome) -> Failure:
         path = self.compiled.get(op.id)

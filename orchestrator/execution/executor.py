@@ -8,15 +8,16 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus
-from orchestrator.errors import DefinitionErrors
+from orchestrator.errors import DefinitionErrors, RecordsError
 from orchestrator.execution.board import Board, End
-from orchestrator.execution.dbt_steps import DbtSteps, compiled_paths
+from orchestrator.dbt_engine.gate import NodeOutcome
+from orchestrator.execution.dbt_steps import WELL, DbtSteps, compiled_paths
 from orchestrator.execution.journal import Journal, now
 from orchestrator.execution.ops import Op, build_ops
 from orchestrator.execution.python_steps import PythonSteps
@@ -28,6 +29,7 @@ from orchestrator.resources.file_lock import writer_lock
 from orchestrator.workspace import Workspace
 
 HEARTBEAT_S = 5.0
+STOPPED_EARLY = "stopped at the first failure"
 DEFAULT_THREADS = 4
 MOST_GATED_THREADS = 64
 """More nodes than this waiting at the gate at once would only widen dbt's pools; Python steps then run before dbt."""
@@ -82,7 +84,7 @@ class _Run:
                 graph=workspace.graph,
                 run_id=self.run_id,
                 environment=workspace.environment,
-                listeners=self.listeners,
+                listeners=list(self.listeners),
                 versions=current_versions(workspace.graph, facts),
             )
             self._announce()
@@ -121,7 +123,8 @@ class _Run:
 
         def beat() -> None:
             while not stop.wait(HEARTBEAT_S):
-                self.workspace.records.heartbeat(self.run_id)
+                with suppress(RecordsError):  # the next beat may get through; a step's own words must
+                    self.workspace.records.heartbeat(self.run_id)
 
         thread = threading.Thread(target=beat, name="orchestrator-heartbeat", daemon=True)
         thread.start()
@@ -175,11 +178,16 @@ class _Run:
                 for op, verdict in self.board.ready("python"):
                     self._start_python(op, verdict, python, slots)
                 if self.options.fail_fast and any(end.ending == "failed" for end in self.board.ends.values()):
-                    self._cancel("stopped at the first failure")
+                    self._cancel(STOPPED_EARLY)
+                if self.board.cancelled.is_set():  # by Ctrl-C, a listener, or another thread
+                    self._cancel("cancelled")
                 self.board.wait_change()
-        except KeyboardInterrupt:
-            self._cancel("interrupted")
+        except BaseException as exc:
+            # Nothing may still write when the warehouse is given back.
+            self._cancel("interrupted" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}")
             self._drain(dbt if dbt_started else None)
+            if not isinstance(exc, KeyboardInterrupt):
+                raise
 
     def _dbt_may_start(self) -> bool:
         ops = [op for op in self.board.ops.values() if op.engine == "dbt"]
@@ -187,8 +195,7 @@ class _Run:
             return False
         if self.board.cancelled.is_set():
             for op in ops:
-                if self.board.end(op.id, End("cancelled", "the run was cancelled")):
-                    self.journal.skip(op, self.board.ends[op.id])
+                self._skip(op, self.board.cancelled_end)
             return False
         gated = [op for op in ops if op.needs]
         if len(gated) <= MOST_GATED_THREADS:
@@ -225,7 +232,7 @@ class _Run:
             compiled=compiled_paths(manifest, workspace.dbt_invocation.target_path),
             keep_samples=workspace.keep_samples,
         )
-        gated = sum(1 for op in self.board.ops.values() if op.engine == "dbt" and op.needs)
+        gated = sum(1 for op in self.board.ops.values() if op.engine == "dbt" and not op.needs <= set(self.board.ends))
         result = build_nodes(
             workspace.dbt_invocation,
             manifest,
@@ -240,30 +247,44 @@ class _Run:
         for outcome in result.outcomes.values():
             if outcome.unique_id in self.board.ops:
                 listener.finish(outcome)  # a node whose end no event told
-            elif outcome.status not in ("success", "skipped", "no-op", "pass"):
+                self._compare(outcome)
+            elif outcome.status not in (*WELL, "skipped"):
                 self.problems.append(f"{outcome.unique_id.split('.')[-1]}: {outcome.message}")  # a hook
         if result.error:
             self.problems.append(f"dbt: {result.error}")
         elif not result.success and not any(end.ending != "ok" for end in self.board.ends.values()):
             self.problems.append("dbt reports a failure that no step shows")
 
+    def _compare(self, outcome: NodeOutcome) -> None:
+        """Green only if dbt's result says so, too, not just the event that we heard."""
+        end = self.board.ends.get(outcome.unique_id)
+        if end is not None and end.ending == "ok" and outcome.status not in WELL:
+            self.problems.append(f"dbt's result for {self.board.describe(outcome.unique_id)} is: {outcome.status}")
+
     def _end_forgotten(self, op: Op) -> None:
+        """Something that dbt took and never ended."""
         if self.board.cancelled.is_set():
-            end = End("cancelled", "the run was cancelled")
-        else:
-            end = End("failed", self.problems[-1] if self.problems else "dbt did not run it")
-        if op.check is None and end.ending == "failed":
-            self.journal.not_run(str(op.key), op.id, "failed", end.reason)
-        elif op.check is not None and end.ending == "failed":
-            self.journal.check(op, "failed", reason=end.reason)
-        else:
-            self.journal.skip(op, end)
-        self.board.end(op.id, end)
+            self._skip(op, self.board.cancelled_end)
+            return
+        reason = self.problems[-1] if self.problems else "dbt did not run it"
+        self._tell(op, lambda: self.journal.fail_unrun(op, reason))
+        self.board.end(op.id, End("failed", reason))
+
+    def _skip(self, op: Op, end: End) -> None:
+        """End an op that has not started."""
+        if op.id not in self.board.ends:
+            self._tell(op, lambda: self.journal.skip(op, end))
+            self.board.end(op.id, end)
+
+    def _tell(self, op: Op, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as exc:  # noqa: BLE001  the op must end all the same, and the run not be green
+            self.problems.append(f"{op.key}: {exc}")
 
     def _start_python(self, op: Op, verdict: End | None, steps: PythonSteps, slots: threading.Semaphore) -> None:
         if verdict is not None:
-            self.journal.skip(op, verdict)
-            self.board.end(op.id, verdict)
+            self._skip(op, verdict)
             return
         threading.Thread(
             target=self._python, args=(op, steps, slots), name=f"orchestrator-{op.key}", daemon=True
@@ -274,9 +295,7 @@ class _Run:
         definition = self.workspace.definitions[op.id]
         with slots:
             if self.board.cancelled.is_set():
-                end = End("cancelled", "the run was cancelled")
-                self.journal.skip(op, end)
-                self.board.end(op.id, end)
+                self._skip(op, self.board.cancelled_end)
                 return
             run: Any = steps.run_check if op.kind == "check" else steps.run_step
             name = op.check.name if op.check is not None else str(op.key)
@@ -293,7 +312,7 @@ class _Run:
             journal=self.journal,
             names=Names(workspace.graph, workspace.ids, workspace.relate),
             database=workspace.database,
-            cancelled=self.board.cancelled,
+            board=self.board,
             root=workspace.root,
             keep_samples=workspace.keep_samples,
         )
@@ -304,9 +323,10 @@ class _Run:
     def _cancel(self, why: str) -> None:
         from orchestrator.dbt_engine.build import cancel_running
 
-        if not self.board.cancelled.is_set():
-            self.journal.log(f"stopping: {why}", level="warning")
-        self.board.cancel()
+        if not self.board.stopping:
+            with suppress(RecordsError):  # stopping comes first
+                self.journal.log(f"stopping: {why}", level="warning")
+        self.board.cancel(why if why == STOPPED_EARLY else "the run was cancelled")
         cancel_running()
 
     def _drain(self, dbt: threading.Thread | None) -> None:
@@ -317,9 +337,7 @@ class _Run:
             if dbt is None:
                 self._dbt_may_start()
             for op, verdict in self.board.ready("python"):
-                end = verdict or End("cancelled", "the run was cancelled")
-                self.journal.skip(op, end)
-                self.board.end(op.id, end)
+                self._skip(op, verdict or self.board.cancelled_end)
             cancel_running()
             self.board.wait_change()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -52,7 +51,7 @@ class Journal:
     graph: AssetGraph
     run_id: str
     environment: str
-    listeners: Sequence[Listener]
+    listeners: list[Listener]
     versions: dict[AssetKey, str | None]
     """What each asset's version is now; grows with the run."""
     steps: dict[str, StepFinished] = field(default_factory=dict)
@@ -64,8 +63,16 @@ class Journal:
         """Into the records, then to the listeners."""
         with self._guard:
             self.records.record(event)
-            for listener in self.listeners:
+            self._pass_on(event)
+
+    def _pass_on(self, event: Event) -> None:
+        """Tell who listens. They show the run and are no part of it: one that breaks is dropped, and the log says so."""
+        for listener in list(self.listeners):
+            try:
                 listener(event)
+            except Exception as exc:  # noqa: BLE001  a display, a pipe, a connection
+                self.listeners.remove(listener)
+                self.log(f"a listener failed and is not told any more: {exc}", level="warning")
 
     def _common(self) -> dict[str, Any]:
         return {"at": now(), "run_id": self.run_id, "environment": self.environment}
@@ -107,12 +114,12 @@ class Journal:
         failure: Failure,
         *,
         status: StepStatus = "failed",
+        reason: str = "",
         will_retry: bool = False,
         duration_s: float | None = None,
     ) -> None:
-        """The attempt failed, or was cancelled."""
-        lines = failure.message.strip().splitlines()
-        reason = lines[0] if lines else status
+        """The attempt failed, or was cancelled. `reason` is one line, by default the message's first."""
+        reason = reason or next(iter(failure.message.strip().splitlines()), status)
         self._finish(intent, status, reason=reason, failure=failure, will_retry=will_retry, duration_s=duration_s)
 
     def _finish(self, intent: Intent, status: StepStatus, *, duration_s: float | None, **rest: Any) -> None:
@@ -127,8 +134,8 @@ class Journal:
             duration_s=duration_s if duration_s is not None else (common["at"] - intent.started).total_seconds(),
             **rest,
         )
-        self.steps[intent.op.id] = event
         self.emit(event)
+        self.steps[intent.op.id] = event
         self.records.release(self.environment, str(intent.op.key), intent.op.id, None, token=intent.token)
 
     def _joined(self, intent: Intent) -> str:
@@ -158,8 +165,15 @@ class Journal:
             status=status,
             reason=reason,
         )
-        self.steps[writer] = event
         self.emit(event)
+        self.steps[writer] = event
+
+    def fail_unrun(self, op: Op, reason: str) -> None:
+        """An op that was to run, and whose engine never ran it."""
+        if op.check is not None:
+            self.check(op, "failed", reason=reason)
+        else:
+            self.not_run(str(op.key), op.id, "failed", reason, action=op.kind == "action")
 
     def check(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from orchestrator.definitions.events import CheckStatus, Failure, Materializatio
 from orchestrator.definitions.metadata import to_metadata
 from orchestrator.errors import ClaimLostError, ExecutionError, OrchestratorError, ResourceError
 from orchestrator.execution.attempts import Attempt, StepCancelledError
-from orchestrator.execution.board import End
+from orchestrator.execution.board import Board, End
 from orchestrator.execution.journal import Intent, Journal
 from orchestrator.execution.ops import Op
 from orchestrator.execution.session import AttemptSession, Names
@@ -36,7 +35,7 @@ class PythonSteps:
     journal: Journal
     names: Names
     database: DuckDBFile | None
-    cancelled: threading.Event
+    board: Board
     root: Path
     keep_samples: bool
 
@@ -47,10 +46,11 @@ class PythonSteps:
             end = self._attempt(op, definition, number, last=number == attempts)
             if end is not None:
                 return end
-            if self.cancelled.wait(definition.retry.delay_s):
+            if self.board.cancelled.wait(definition.retry.delay_s):
                 break
-        self.journal.skip(op, End("cancelled", "the run was cancelled between two attempts"))
-        return End("cancelled", "the run was cancelled")
+        end = self.board.cancelled_end
+        self.journal.skip(op, End("cancelled", f"{end.reason} between two attempts"))
+        return end
 
     def _attempt(self, op: Op, definition: Runnable, number: int, *, last: bool) -> End | None:
         """One attempt; None when it failed and there is another one to come."""
@@ -67,12 +67,13 @@ class PythonSteps:
             timeout_s=definition.timeout_s,
         )
         try:
-            materialization = attempt.run(cancelled=self.cancelled)
+            materialization = attempt.run(cancelled=self.board.cancelled)
         except StepCancelledError:
-            self.journal.fail(intent, Failure("the run was cancelled"), status="cancelled")
-            return End("cancelled", "the run was cancelled")
+            end = self.board.cancelled_end
+            self.journal.fail(intent, Failure(end.reason), status="cancelled")
+            return end
         except BaseException as exc:  # noqa: BLE001  the user's code; recorded, and the run goes on
-            again = not last and not isinstance(exc, ClaimLostError) and not self.cancelled.is_set()
+            again = not last and not isinstance(exc, ClaimLostError) and not self.board.cancelled.is_set()
             self.journal.fail(intent, self._failure(exc), will_retry=again)
             return None if again else End("failed", str(exc))
         finally:
@@ -146,10 +147,10 @@ class PythonSteps:
             lambda: _verdict(definition, session), interrupt=session.interrupt, timeout_s=definition.timeout_s
         )
         try:
-            passed, failures, message = attempt.run(cancelled=self.cancelled)
+            passed, failures, message = attempt.run(cancelled=self.board.cancelled)
         except StepCancelledError:
-            self.journal.check(op, "cancelled", reason="the run was cancelled")
-            return End("cancelled", "the run was cancelled")
+            self.journal.skip(op, self.board.cancelled_end)
+            return self.board.cancelled_end
         except BaseException as exc:  # noqa: BLE001  the user's code: a check that cannot be evaluated has not passed
             failure = self._failure(exc)
             self.journal.check(op, "failed", reason=str(exc), failure=failure, duration_s=time.monotonic() - started)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,14 @@ class DuckDBFile:
     def replace(self, relation: Relation, frame: Any, *, before_commit: Callable[[], None]) -> int:
         """Replace the table's rows and columns by those of `frame` in one transaction; the number of rows.
 
-        `before_commit` may raise to refuse the write; the old rows then stay.
+        `before_commit` may raise to refuse the write; the old rows then stay. It is asked twice: also before the file
+        is opened, since a late writer must not open what its run has closed.
         """
-        cursor = self.cursor()
+        import duckdb
+
         incoming = as_arrow(frame)
+        before_commit()
+        cursor = self.cursor()
         self._ensure_schema(relation)
         cursor.execute("BEGIN TRANSACTION")
         try:
@@ -84,7 +89,8 @@ class DuckDBFile:
             before_commit()
             cursor.execute("COMMIT")
         except BaseException:
-            cursor.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # a commit that failed has been rolled back already
+                cursor.execute("ROLLBACK")
             raise
         finally:
             cursor.close()

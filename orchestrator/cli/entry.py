@@ -24,17 +24,30 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     try:
         return _invoke(entry, arguments)
     except OrchestratorError as error:
+        if _caused_by_interrupt(error):
+            return _interrupted()
         from orchestrator.cli.errors import print_error
 
         print_error(error, as_json="--json" in arguments)
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # `orchestrator ls | head`: nobody reads any more; keep Python from complaining once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _interrupted() -> int:
+    sys.stderr.write("\ninterrupted\n")
+    return INTERRUPTED
+
+
+def _caused_by_interrupt(error: BaseException | None) -> bool:
+    """dbt hands a Ctrl-C that it met on as any other error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def leave(code: int) -> None:

@@ -209,6 +209,8 @@ def live_area(view: RunView) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=KEY_WIDTH + 4)
     grid.add_column(no_wrap=True, style="quiet", justify="right")
     running = view.running_now()
+    if not running and not view.done:
+        grid.add_row(Text("  … preparing", style="quiet"), "")  # dbt takes seconds to be imported
     for step in running[:RUNNING_SHOWN]:
         again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
         usual = view.durations.get((step.key, step.writer))

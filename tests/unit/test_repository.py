@@ -55,7 +55,8 @@ def test_a_document_names_files_that_exist(document: str) -> None:
 def test_a_document_names_commands_that_exist(document: str) -> None:
     text = read(document)
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
-    code = "\n".join(re.findall(r"`[^`\n]+`|^ {4}.+$|^\$ .+$", text, re.MULTILINE))
+    fenced = re.findall(r"^```(?:console|sh|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    code = "\n".join([*fenced, *re.findall(r"`[^`\n]+`|^ {4}.+$", text, re.MULTILINE)])
     assert not [name for name in re.findall(r"\bmake ([a-z]+)\b", code) if name not in targets]
     assert not [name for name in COMMAND.findall(code) if find(name) is None]
 

@@ -68,6 +68,17 @@ def test_a_directory_without_a_project(
     )
 
 
+def test_an_interrupt_that_dbt_wrapped_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(self: WorkspaceOptions) -> None:
+        raise OrchestratorError("dbt failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(WorkspaceOptions, "load", load)
+    assert main(["ls"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
 def test_an_error_reads_the_same_with_colours() -> None:
     assert error_text(UNKNOWN).plain == str(UNKNOWN)
 

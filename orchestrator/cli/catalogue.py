@@ -22,11 +22,15 @@ COMMANDS = (
     Entry("ls", "ls", "List assets with their state", LOOK),
     Entry("describe", "describe", "Everything about one asset: when, by whom, with what, how its numbers moved", LOOK),
     Entry("lineage", "lineage", "What an asset is made from, and what is made from it", LOOK),
+    Entry("preview", "preview", "The first rows of an asset, read-only", LOOK),
     Entry("impact", "impact", "What breaks if an asset is deleted, and whom to ask", LOOK),
     Entry("plan", "plan", "What `run` would do with the same words, and why", CHANGE),
     Entry("run", "run", "Build assets in order: Python and dbt in one run (alias: build)", CHANGE),
+    Entry("retry", "retry", "Take up a run where it failed: what failed and what that blocked", CHANGE),
+    Entry("cancel", "cancel", "Stop a run that another process carries out", CHANGE),
     Entry("dev", "dev", "Start the app, and everything it needs", CHANGE),
     Entry("runs", "runs", "Recorded runs; with a run's id its steps, failures first", HISTORY),
+    Entry("logs", "logs", "The lines that a run's steps logged", HISTORY),
 )
 ALIASES = {"build": "run", "list": "ls", "show": "describe"}
 EXAMPLES = (

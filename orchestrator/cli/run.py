@@ -51,6 +51,19 @@ def command(
     plan = make_plan(
         workspace, selection_words(selection, select), exclude=exclude or (), stale=stale, full_refresh=full_refresh
     )
+    return run_and_report(workspace, plan, options=options, engine=name, threads=threads, fail_fast=fail_fast)
+
+
+def run_and_report(
+    workspace: Workspace,
+    plan: RunPlan,
+    *,
+    options: WorkspaceOptions,
+    engine: EngineName,
+    threads: int | None = None,
+    fail_fast: bool = False,
+) -> int:
+    """Run a plan with progress, print how it ended, and give the exit code."""
     console = make_console()
     view = RunView(durations=workspace.facts().durations)
     if not options.json:
@@ -59,7 +72,7 @@ def command(
         result = carry_out(
             workspace,
             plan,
-            engine=name,
+            engine=engine,
             view=view,
             progress=progress,
             run_options=RunOptions(threads=threads, fail_fast=fail_fast, command=typed_command()),

@@ -44,12 +44,12 @@ class DuckDBFile:
             cursor.execute(f"SET {name} = '{str(value).replace(chr(39), chr(39) * 2)}'")
         return cursor
 
-    def _open(self) -> Any:
+    def _open(self, *, read_only: bool = False) -> Any:
         import duckdb
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return duckdb.connect(str(self.path), config=dict(self.config))
+            return duckdb.connect(str(self.path), config=dict(self.config), read_only=read_only)
         except duckdb.Error as exc:
             if found := _LOCK_MESSAGE.search(str(exc)):
                 raise ResourceLockedError(
@@ -122,6 +122,25 @@ class DuckDBFile:
             cursor.close()
         sample = {"columns": [column.name for column in columns], "rows": [[_cell(v) for v in row] for row in first]}
         return Look(counted[0], columns, sample)
+
+    def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
+        """(column names, the first rows), through a read-only connection that is closed again.
+
+        Raises ResourceLockedError while another process writes, ResourceUnavailableError where there is no such table.
+        """
+        import duckdb
+
+        if not self.path.exists():
+            raise ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it")
+        connection = self._open(read_only=True)
+        try:
+            result = connection.execute(f"{select(relation)} LIMIT {int(limit)}")
+            names = [item[0] for item in result.description]
+            return names, [[_cell(value) for value in row] for row in result.fetchall()]
+        except duckdb.CatalogException as exc:
+            raise ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it") from exc
+        finally:
+            connection.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _STYLE = """<style>
 [data-testid="stHeaderActionElements"] { display: none; }
 [data-testid="stPageLink"] a { padding-inline: 6px; background: none; }
 [data-testid="stPageLink"] a:hover { background: color-mix(in srgb, currentColor 7%, transparent); }
-[data-testid="stPageLink"] a span { font-weight: 500; }
+[data-testid="stPageLink"] a * { font-weight: 500; }
 @media (max-width: 1100px) {
   .st-key-lineage_canvas, .st-key-lineage_panel { flex: 1 1 100% !important; width: 100% !important; }
 }

@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """One asset in full: what it is, how it is, how its numbers moved, what is in it, what made it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """The lineage graph with states, and the asset that was clicked beside it."""
 
 from __future__ import annotations

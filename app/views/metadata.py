@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """What was recorded beside an asset, over time: numbers as charts, pictures, texts, tables."""
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _chart(name: str, points: Sequence[tuple[Any, float]]) -> None:
     )
     line = base.mark_line(color=_ACCENT, strokeWidth=2, interpolate="monotone")
     dots = base.mark_circle(color=_ACCENT, size=46, opacity=1)
-    st.altair_chart((line + dots).properties(height=120), height=150)
+    st.altair_chart((line + dots).properties(height=96), height=124)
 
 
 def _axis(points: Sequence[tuple[Any, float]]) -> alt.Axis | None:

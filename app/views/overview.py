@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """What is wrong first, then how everything is, then what ran last."""
 
 from __future__ import annotations

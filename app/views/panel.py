@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """What is known about one asset in a few lines: beside the graph."""
 
 from __future__ import annotations

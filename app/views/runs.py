@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """What ran: the list, and one run with its steps, checks and log."""
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def test_finding_in_the_graph_marks_what_matches(visitor: Visitor) -> None:
 
 def test_the_asset_page_shows_numbers_pictures_columns_checks_code_and_history(visitor: Visitor) -> None:
     page = visitor.go("/asset?key=raw.flights")
-    expect(page.get_by_text("mean delay")).to_be_visible()
+    expect(page.get_by_text("mean delay", exact=True)).to_be_visible()
     expect(
         page.locator("[data-testid=stVegaLiteChart] svg, [data-testid=stVegaLiteChart] canvas").first
     ).to_be_visible()

@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - absolute imports would load the package twice: as `app` from the checkout and as `orchestrator_app`
 """The lineage graph as a widget: cards and lines with pan, zoom, search, keyboard; a click comes back.
 
 Positions are computed in `orchestrator_app.layout`; the browser only draws. The module is mounted with `show_lineage`.

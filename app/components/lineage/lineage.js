@@ -265,7 +265,7 @@ function find(view, wanted) {
   view.root.classList.toggle("finding", words.length > 0);
   view.matches = [];
   view.data.nodes.forEach((node, at) => {
-    const name = `${node.id} ${node.subtitle} ${node.word}`.toLowerCase();
+    const name = `${node.id} ${node.title} ${node.subtitle} ${node.word}`.toLowerCase();
     const hit = words.length > 0 && words.every((word) => name.includes(word));
     view.nodes[at].classList.toggle("match", hit);
     if (hit) view.matches.push(at);

@@ -1,0 +1,1 @@
+"""What Orchestrator costs next to bare dbt: generated projects, CPU seconds, medians and ratios (`make bench`)."""

@@ -147,8 +147,17 @@ def _tag(manifest: Any, nodes: Collection[str]) -> None:
             node.tags = [*node.tags, SELECTED_TAG]
         elif (unit_test := manifest.unit_tests.get(unique_id)) is not None:
             unit_test.config.tags = [*unit_test.tags, SELECTED_TAG]
+            _tag_ephemeral(manifest, unit_test)
         elif (function := getattr(manifest, "functions", {}).get(unique_id)) is not None:
             function.tags = [*function.tags, SELECTED_TAG]
+
+
+def _tag_ephemeral(manifest: Any, unit_test: Any) -> None:
+    # dbt runs unit tests when their model's turn comes: it must be selected, also where nothing is built.
+    for parent in unit_test.depends_on_nodes[:1]:
+        node = manifest.nodes.get(parent)
+        if node is not None and node.is_ephemeral_model and SELECTED_TAG not in node.tags:
+            node.tags = [*node.tags, SELECTED_TAG]
 
 
 def _microbatch(manifest: Any, nodes: Collection[str]) -> frozenset[str]:

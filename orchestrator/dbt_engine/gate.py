@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from orchestrator.dbt_engine.messages import shortened
 from orchestrator.errors import ExecutionError
 
-_HEADING = re.compile(r"\w+ Error in [\w ]+ \(.*\)")
+_HEADING = re.compile(r"\w+ Error in [\w ]+ \(.*\)|.* failed, error:")
 """dbt's first line, which says where but not what."""
 
 

@@ -41,6 +41,8 @@ class DbtSteps:
     """Ops that must not run, as found at the gate."""
     refusals: dict[str, str] = field(default_factory=dict)
     """Ops that could not be claimed or announced."""
+    failed_hook: str = ""
+    """`the hook …`: what else makes dbt skip nodes."""
     broken: list[BaseException] = field(default_factory=list)
     """What went wrong in our own book-keeping; the run cannot be green then."""
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -154,7 +156,7 @@ class DbtSteps:
                     continue
                 if other.key in level or (other.check is not None and other.check.reads & level):
                     return f"{self.board.describe(other.id)} failed"
-        return "something upstream failed"
+        return f"{self.failed_hook or 'something upstream'} failed"
 
 
 def _levels(graph: AssetGraph, key: AssetKey, first: set[AssetKey]) -> list[frozenset[AssetKey]]:

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.dbt_engine.gate import NodeOutcome
 from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus
 from orchestrator.errors import DefinitionErrors, RecordsError
 from orchestrator.execution.board import Board, End
-from orchestrator.dbt_engine.gate import NodeOutcome
 from orchestrator.execution.dbt_steps import WELL, DbtSteps, compiled_paths
 from orchestrator.execution.journal import Journal, now
 from orchestrator.execution.ops import Op, build_ops
@@ -27,6 +27,9 @@ from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.states import current_versions
 from orchestrator.resources.file_lock import writer_lock
 from orchestrator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestrator.dbt_engine.build import BuildResult
 
 HEARTBEAT_S = 5.0
 STOPPED_EARLY = "stopped at the first failure"
@@ -84,7 +87,7 @@ class _Run:
                 graph=workspace.graph,
                 run_id=self.run_id,
                 environment=workspace.environment,
-                listeners=list(self.listeners),
+                listeners=self.listeners,
                 versions=current_versions(workspace.graph, facts),
             )
             self._announce()
@@ -243,16 +246,23 @@ class _Run:
             full_refresh=self.plan.full_refresh,
             fail_fast=self.options.fail_fast,
         )
-        self.problems.extend(str(exc) for exc in listener.broken)
-        for outcome in result.outcomes.values():
+        self._read_result(result, listener)
+
+    def _read_result(self, result: BuildResult, listener: DbtSteps) -> None:
+        """What the events did not tell: hooks, nodes that never started, dbt's own failure."""
+        outcomes = result.outcomes.values()
+        for outcome in outcomes:
+            if outcome.unique_id not in self.board.ops and outcome.status not in (*WELL, "skipped"):
+                listener.failed_hook = f"the hook {outcome.unique_id.split('.')[-1]}"
+                self.problems.append(f"{listener.failed_hook} failed: {outcome.cause}")
+        for outcome in outcomes:
             if outcome.unique_id in self.board.ops:
-                listener.finish(outcome)  # a node whose end no event told
+                listener.finish(outcome)
                 self._compare(outcome)
-            elif outcome.status not in (*WELL, "skipped"):
-                self.problems.append(f"{outcome.unique_id.split('.')[-1]}: {outcome.message}")  # a hook
+        self.problems.extend(str(exc) for exc in listener.broken)
         if result.error:
             self.problems.append(f"dbt: {result.error}")
-        elif not result.success and not any(end.ending != "ok" for end in self.board.ends.values()):
+        elif not (result.success or self.problems or any(end.ending != "ok" for end in self.board.ends.values())):
             self.problems.append("dbt reports a failure that no step shows")
 
     def _compare(self, outcome: NodeOutcome) -> None:

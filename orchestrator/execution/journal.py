@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -51,7 +52,7 @@ class Journal:
     graph: AssetGraph
     run_id: str
     environment: str
-    listeners: list[Listener]
+    listeners: Sequence[Listener]
     versions: dict[AssetKey, str | None]
     """What each asset's version is now; grows with the run."""
     steps: dict[str, StepFinished] = field(default_factory=dict)
@@ -66,12 +67,12 @@ class Journal:
             self._pass_on(event)
 
     def _pass_on(self, event: Event) -> None:
-        """Tell who listens. They show the run and are no part of it: one that breaks is dropped, and the log says so."""
-        for listener in list(self.listeners):
+        """Tell who listens. They show the run and are no part of it: one that breaks is dropped, with a word."""
+        for listener in self.listeners:
             try:
                 listener(event)
             except Exception as exc:  # noqa: BLE001  a display, a pipe, a connection
-                self.listeners.remove(listener)
+                self.listeners = tuple(other for other in self.listeners if other is not listener)
                 self.log(f"a listener failed and is not told any more: {exc}", level="warning")
 
     def _common(self) -> dict[str, Any]:
@@ -102,10 +103,18 @@ class Journal:
         """Whether the attempt may still commit."""
         return self.records.holds(self.environment, str(intent.op.key), intent.op.id, None, token=intent.token)
 
-    def succeed(self, intent: Intent, *, materialization: Materialization, duration_s: float | None = None) -> None:
-        """The attempt is done; its id becomes the asset's version."""
+    def succeed(
+        self,
+        intent: Intent,
+        *,
+        materialization: Materialization,
+        status: StepStatus = "succeeded",
+        reason: str = "",
+        duration_s: float | None = None,
+    ) -> None:
+        """The attempt is done (or what was there is adopted); its id becomes the asset's version."""
         with self._guard:
-            self._finish(intent, "succeeded", materialization=materialization, duration_s=duration_s)
+            self._finish(intent, status, reason=reason, materialization=materialization, duration_s=duration_s)
             self.versions[intent.op.key] = self._joined(intent)
 
     def fail(

@@ -26,6 +26,7 @@ COMMANDS = (
     Entry("impact", "impact", "What breaks if an asset is deleted, and whom to ask", LOOK),
     Entry("plan", "plan", "What `run` would do with the same words, and why", CHANGE),
     Entry("run", "run", "Build assets in order: Python and dbt in one run (alias: build)", CHANGE),
+    Entry("adopt", "adopt", "Record tables that existed before, as they are", CHANGE),
     Entry("retry", "retry", "Take up a run where it failed: what failed and what that blocked", CHANGE),
     Entry("cancel", "cancel", "Stop a run that another process carries out", CHANGE),
     Entry("dev", "dev", "Start the app, and everything it needs", CHANGE),

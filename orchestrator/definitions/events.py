@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 StepKind = Literal["asset", "action", "hook"]
-StepStatus = Literal["running", "succeeded", "warned", "failed", "blocked", "up_to_date", "cancelled", "unknown"]
+StepStatus = Literal[
+    "running", "succeeded", "warned", "failed", "blocked", "up_to_date", "cancelled", "unknown", "adopted"
+]
 CheckStatus = Literal["succeeded", "warned", "failed", "blocked", "cancelled"]
 RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
 

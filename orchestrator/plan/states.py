@@ -65,9 +65,10 @@ def _writer_state(asset: Asset, writer: Writer, facts: Facts, versions: Mapping[
             return AssetState("failed", fact.reason or "the last attempt failed")
         case "cancelled":
             return AssetState("stale" if fact.version else "missing", "the last attempt was cancelled")
-        case "adopted":
-            return AssetState("adopted", "existed before its first run here")
-    return _freshness(asset, writer, fact, versions)
+    state = _freshness(asset, writer, fact, versions)
+    if fact.status == "adopted" and state.state == "fresh":
+        return AssetState("adopted", "existed before its first run here")
+    return state
 
 
 def _freshness(asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None]) -> AssetState:

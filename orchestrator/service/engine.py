@@ -108,6 +108,8 @@ def _connection(choice: EngineChoice, state_dir: Path, stack: ExitStack, *, on_w
     server = PrefectServer(state_dir, on_wait=on_wait, auth=f"run:{secrets.token_urlsafe(24)}", for_one_run=True)
     stack.callback(server.stop)
     server.launch()
+    if on_wait is not None:
+        on_wait(0.0)
     # Importing prefect takes seconds, as the server does: both at once.
     import_quietly(Connection(server.api_url, home=server.home))
     server.wait()

@@ -64,9 +64,7 @@ def test_the_selections_of_the_reference_are_understood() -> None:
     exec(code, names)  # our own document
     assert isinstance(names["daily"], Expression)
     table = (DOCS / "reference/selection.md").read_text(encoding="utf-8").split("|---|---|")[1].split("\n\n")[0]
-    written = [
-        text for line in table.strip().splitlines() for text in re.findall(r"`([^`]+)`", line.split("|")[1])
-    ]
+    written = [text for line in table.strip().splitlines() for text in re.findall(r"`([^`]+)`", line.split("|")[1])]
     assert len(written) > 20
     for text in written:
         if text not in {"( … )"}:

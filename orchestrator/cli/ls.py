@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.json_forms import UNRECORDED, States, asset_json, last_success
@@ -17,6 +17,7 @@ from orchestrator.definitions.facts import Facts
 from orchestrator.graph.model import Asset, AssetGraph
 
 WIDE = 100
+STATE_WIDTH = 12
 
 
 @workspace_command
@@ -51,7 +52,7 @@ def asset_list(
     widths = [max(len(cells[i]) for members in rows.values() for cells in members) for i in range(4)]
     parts: list[RenderableType] = []
     for layer, members in rows.items():
-        parts += [Text(layer, style="title"), _layer_table(members, widths, width), Text()]
+        parts += [Text(layer, style="title"), *_layer_lines(members, widths, width), Text()]
     return Group(*parts, totals([states.get(asset.key, UNRECORDED).state for m in layers.values() for asset in m]))
 
 
@@ -68,19 +69,32 @@ def _cells(asset: Asset, states: States, facts: Facts, now: datetime) -> tuple[s
     )
 
 
-def _layer_table(members: Iterable[tuple[str, str, str, str, str, str]], widths: list[int], width: int) -> Table:
-    """The same column widths in every layer, so that the tables line up."""
-    table = Table.grid(padding=(0, 2, 0, 0))
+def _layer_lines(
+    members: Iterable[tuple[str, str, str, str, str, str]], widths: list[int], width: int
+) -> Iterator[Text]:
+    """The same column widths in every layer, so that they line up.
+
+    Lines of text instead of a rich table, which takes four times as long: half of a warm `ls` of 500 assets.
+    """
     wide = width >= WIDE
-    table.add_column(width=12, no_wrap=True)
-    table.add_column(width=min(widths[0], 44 if wide else 27), no_wrap=True, overflow="ellipsis")
-    table.add_column(width=min(widths[1], 16 if wide else 11), no_wrap=True, overflow="ellipsis", style="quiet")
-    table.add_column(width=widths[2], no_wrap=True, justify="right")
-    table.add_column(width=widths[3], no_wrap=True, justify="right")
-    table.add_column()
+    name_width, kind_width = min(widths[0], 44 if wide else 27), min(widths[1], 16 if wide else 11)
     for name, kind, rows, last, owners, state in members:
-        table.add_row(Text("  ").append_text(state_text(state)), name, kind, rows, last, one_line(owners))
-    return table
+        line = Text("  ", no_wrap=True, overflow="ellipsis").append_text(state_text(state))
+        line.append(" " * (STATE_WIDTH - line.cell_len))
+        line.append(f"  {_fitted(name, name_width)}  ")
+        line.append(_fitted(kind, kind_width), style="quiet")
+        line.append(f"  {rows:>{widths[2]}}  {last:>{widths[3]}}")
+        if owners:
+            line.append("  ").append_text(one_line(owners))
+        line.rstrip()
+        yield line
+
+
+def _fitted(text: str, width: int) -> str:
+    """The text in exactly so many columns of a terminal."""
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…"
+    return set_cell_size(text, width)
 
 
 def kind_of(asset: Asset) -> str:

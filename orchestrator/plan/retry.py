@@ -30,14 +30,15 @@ def build_retry_plan(
 ) -> RunPlan:
     """The steps of a run that did not end well, by `steps` ({asset key: status}) and `checks` ({check id: status}).
 
-    A check that failed runs again by itself: the asset it looks at was written and is kept. What has left the graph
-    since is left out.
+    A check that failed, or that the run did not come to, runs again by itself: the asset it looks at was written and
+    is kept. What has left the graph since is left out.
     """
     again = {AssetKey.parse(key): _AGAIN[status] for key, status in steps.items() if status in _AGAIN}
     known = {key: reason.format(run=run_id) for key, reason in again.items() if key in graph}
     base = build_run_plan(graph, known, states=states, environment=environment, selection=f"retry of {run_id}")
     rerun = {check for check, status in checks.items() if status in ("failed", "blocked", "cancelled")}
-    wanted = rerun | set(base.checks)
+    kept = (states[AssetKey.parse(key)] for key in steps if AssetKey.parse(key) in graph)
+    wanted = rerun.union(base.checks, *(state.due_checks for state in kept))
     gone = sorted(str(key) for key in again if key not in graph)
     return replace(
         base,

@@ -54,7 +54,8 @@ def build_run_plan(
     """The plan that builds `selected`: all of it, or with `stale` only what is out of date.
 
     With `stale` an asset is built when its state is not fresh, or when something upstream of it is built in this
-    same plan. External assets in the selection bring their checks along, nothing else.
+    same plan; a check also runs by itself when it has not seen what its assets hold now. External assets in the
+    selection bring their checks along, nothing else.
     """
     wanted = set(selected)
     building: dict[AssetKey, str] = {}
@@ -113,7 +114,8 @@ def _checks(
     taken: list[str] = []
     skipped: list[SkippedCheck] = []
     for check in graph.checks:
-        if not _touches(graph, check, wanted, building, stale=stale):
+        due = stale and check.key in wanted and check.id in states[check.key].due_checks
+        if not due and not _touches(graph, check, wanted, building, stale=stale):
             continue
         absent = sorted(
             key for key in check.reads if key not in building and states[key].state in ("missing", "unknown")

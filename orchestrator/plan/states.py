@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.graph.model import Asset, AssetGraph, Writer
+from orchestrator.graph.model import Asset, AssetGraph, Check, Writer
 
 State = Literal["fresh", "stale", "missing", "failed", "unknown", "running", "adopted", "external"]
 # Worst first: an asset with several writers shows its worst one.
@@ -21,6 +21,8 @@ class AssetState:
 
     state: State
     reason: str
+    due_checks: frozenset[str] = frozenset()
+    """Checks shown on the asset that have not seen what it holds now: new ones, and those whose run ended first."""
 
 
 def build_states(graph: AssetGraph, facts: Facts) -> dict[AssetKey, AssetState]:
@@ -47,6 +49,8 @@ def _asset_state(graph: AssetGraph, asset: Asset, facts: Facts, versions: Mappin
         return AssetState("external", "written elsewhere")
     states = [_writer_state(asset, writer, facts, versions) for writer in asset.writers]
     worst = min(states, key=lambda item: _WORST.index(item.state))
+    if worst.state == "fresh":
+        worst = replace(worst, due_checks=_due_checks(graph, asset, facts))
     if worst.state in ("fresh", "stale", "adopted") and (failed := _failed_check(graph, asset, facts)):
         return AssetState("failed", failed)
     return worst
@@ -85,6 +89,29 @@ def _freshness(asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping
         if versions.get(upstream) != fact.inputs[name]:
             return AssetState("stale", f"{name} has newer data")
     return AssetState("fresh", "up to date")
+
+
+def _due_checks(graph: AssetGraph, asset: Asset, facts: Facts) -> frozenset[str]:
+    """Without this a run that dies between a write and its check would leave it fresh and never checked."""
+    checks = (check for check in graph.checks_of[asset.key] if check.kind != "unit_test")
+    return frozenset(check.id for check in checks if _is_due(graph, check, facts))
+
+
+def _is_due(graph: AssetGraph, check: Check, facts: Facts) -> bool:
+    written = [
+        facts.writers.get((str(key), writer.id, None)) for key in check.reads for writer in graph[key].writers
+    ]
+    known = [fact for fact in written if fact is not None and fact.status in ("succeeded", "warned")]
+    if len(known) < len(written):
+        return False  # something is not there, or not as a run of ours left it
+    result = facts.checks.get(check.id)
+    if result is None or result.status in ("blocked", "cancelled"):
+        return True
+    # Of two runs the later one has seen the newest version; times are compared only between runs.
+    return any(
+        fact.version_run_id != result.run_id and fact.version_at is not None and fact.version_at > result.at
+        for fact in known
+    )
 
 
 def _failed_check(graph: AssetGraph, asset: Asset, facts: Facts) -> str | None:

@@ -78,8 +78,19 @@ class _Builder:
         return Op(check.id, "check", "dbt" if dbt else "python", check.key, needs, check=check)
 
     def _needs(self, op_id: str, reads: Iterable[AssetKey], *, dbt: bool) -> frozenset[str]:
-        needs = frozenset(writer for key in reads for writer in self.writers.get(key, ()))
-        return needs - self.native(op_id) if dbt else needs
+        """Writers of the nearest planned assets upstream: what is not planned may be a view and passes data on."""
+        needs: set[str] = set()
+        seen: set[AssetKey] = set()
+        open_keys = list(reads)
+        while open_keys:
+            key = open_keys.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            needs.update(self.writers.get(key, ()))
+            if key not in self.writers:
+                open_keys.extend(self.graph.upstream[key])
+        return frozenset(needs - {op_id} - (self.native(op_id) if dbt else frozenset()))
 
     def guarded(self, ops: dict[str, Op], checks: Iterable[Check]) -> dict[str, Op]:
         """The ops with the blocking checks that must pass before them.

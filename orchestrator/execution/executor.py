@@ -54,7 +54,9 @@ def run_plan(
     """
     if workspace.errors:
         raise DefinitionErrors(workspace.errors)
-    run = _Run(workspace, plan, options or RunOptions(), tuple(listeners), wrap or Unwrapped())
+    options = options or RunOptions()
+    run_id = options.run_id or new_run_id()
+    run = _Run(workspace, plan, options, tuple(listeners), wrap or Unwrapped(), run_id=run_id)
     return run.execute(cancel or threading.Event())
 
 
@@ -70,7 +72,7 @@ class _Run:
     options: RunOptions
     listeners: tuple[Listener, ...]
     wrap: StepWrapper
-    run_id: str = field(default_factory=new_run_id)
+    run_id: str
     problems: list[str] = field(default_factory=list)
     """What went wrong with the run as a whole."""
     journal: Journal = field(init=False)

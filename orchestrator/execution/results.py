@@ -22,6 +22,8 @@ class RunOptions:
     command: str = ""
     """The command a person would type, for the records."""
     engine: Literal["local", "prefect"] = "local"
+    run_id: str | None = None
+    """Given by whoever asked for the run: the records take an id once, so that a request cannot run twice."""
 
 
 class StepWrapper(Protocol):

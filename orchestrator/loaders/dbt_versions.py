@@ -45,7 +45,11 @@ _SHIPPED = frozenset(
     f"dbt{adapter}"
     for adapter in ("", "_duckdb", "_postgres", "_redshift", "_snowflake", "_bigquery", "_spark", "_databricks")
 )
+_CANONICAL = json.JSONEncoder(sort_keys=True, default=str)
+"""One encoder for all nodes: `json.dumps` with options makes a new one each time."""
+_PLAIN = json.JSONEncoder(default=str)
 _VAR = re.compile(r"\bvar\(\s*['\"](\w+)['\"]")
+_SETTING = re.compile(r"(\w+)\s*=(?!=)")
 _CONFIG_BLOCK = re.compile(r"\{\{-?\s*config\((?P<inside>.*?)\)\s*-?\}\}", re.DOTALL)
 _DEPENDS_ON_TARGET = re.compile(r"\btarget\b|\benv_var\s*\(")
 
@@ -99,7 +103,7 @@ class CodeVersions:
     def _model(self, node: Node) -> str:
         macros = self._macros_of(node)
         config = _config(node)
-        texts = [node.code, *macros.values(), json.dumps(config, default=str)]
+        texts = [node.code, *macros.values(), _PLAIN.encode(config)]
         content = {
             "code": node.code,
             "macros": {name: _digest(text) for name, text in macros.items()},
@@ -157,7 +161,7 @@ def _project_macros(macros: Iterable[Macro]) -> dict[str, list[str]]:
 def _config(node: Node) -> dict[str, Any]:
     """The settings that matter, as written where that differs by target; unset ones are left out."""
     inside = inline_config(node.code)
-    skipped = set(re.findall(r"(\w+)\s*=(?!=)", inside)) if depends_on_target(inside) else set()
+    skipped = set(_SETTING.findall(inside)) if depends_on_target(inside) else set()
     kept = {}
     for name, value in node.settings.items():
         if name in DOES_NOT_MATTER or name in skipped or value in (None, [], {}, ""):
@@ -175,11 +179,11 @@ def _contract_columns(node: Node) -> list[tuple[str | None, str | None]]:
 
 
 def _named_vars(texts: Iterable[str]) -> set[str]:
-    return {name for text in texts for name in _VAR.findall(text.replace('\\"', '"'))}
+    return {name for text in texts if "var" in text for name in _VAR.findall(text.replace('\\"', '"'))}
 
 
 def _digest(content: Any) -> str:
-    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True, default=str)
+    text = content if isinstance(content, str) else _CANONICAL.encode(content)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 

@@ -84,6 +84,12 @@ class Workspace:
 
     def facts(self) -> Facts:
         """What is recorded about this environment."""
+        opened = self.__dict__.get("history") or self.__dict__.get("records")
+        if opened is None:
+            from orchestrator.records.quick import read_facts
+
+            if (facts := read_facts(self.config.records_url, self.environment)) is not None:
+                return facts
         return self.history.facts(self.environment)
 
     def states(self) -> dict[AssetKey, AssetState]:

@@ -12,6 +12,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -70,14 +71,16 @@ class Attempt(Generic[T]):
             raise ClaimLostError("this attempt was stopped; its result is refused")
 
     def _body(self) -> None:
-        try:
-            self._result.append(self.call())
-        except BaseException as exc:  # noqa: BLE001  the user's code: handed to the thread that waits
-            self._error.append(exc)
+        with suppress(StepStoppedError):  # it may come a moment late, when the call has just ended
+            try:
+                self._result.append(self.call())
+            except BaseException as exc:  # noqa: BLE001  the user's code: handed to the thread that waits
+                self._error.append(exc)
 
     def _stop(self, thread: threading.Thread) -> None:
         self.stopped.set()
         self.interrupt()
-        if thread.ident is not None:
+        thread.join(POLL_S / 2)  # an interrupted statement ends the call by itself
+        if thread.ident is not None and thread.is_alive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(StepStoppedError))
         thread.join(GRACE_S)

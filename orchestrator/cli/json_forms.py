@@ -20,9 +20,17 @@ States = Mapping[AssetKey, AssetState]
 UNRECORDED = AssetState("missing", "nothing is recorded")
 
 
-def asset_json(graph: AssetGraph, asset: Asset, *, states: States, facts: Facts) -> dict[str, Any]:
-    """One line of `ls --json`."""
+def asset_json(
+    graph: AssetGraph,
+    asset: Asset,
+    *,
+    states: States,
+    facts: Facts,
+    successes: Mapping[str, WriterFact] | None = None,
+) -> dict[str, Any]:
+    """One line of `ls --json`. For many assets, `successes` are the `newest_successes` of the facts."""
     state = states.get(asset.key, UNRECORDED)
+    newest = (newest_successes(facts) if successes is None else successes).get(str(asset.key))
     return {
         "schema_version": SCHEMA_VERSION,
         "key": str(asset.key),
@@ -52,8 +60,8 @@ def asset_json(graph: AssetGraph, asset: Asset, *, states: States, facts: Facts)
         "relation": str(asset.relation) if asset.relation else None,
         "state": state.state,
         "state_reason": state.reason,
-        "rows": rows_of(facts, asset.key),
-        "last_at": _time(last_success(facts, asset.key)),
+        "rows": newest.rows if newest else None,
+        "last_at": _time(newest),
     }
 
 
@@ -195,16 +203,18 @@ def failure_json(failure: Failure | None) -> dict[str, Any] | None:
     return {"message": failure.message, "traceback": failure.traceback, "compiled_path": failure.compiled_path}
 
 
-def last_success(facts: Facts, key: AssetKey) -> WriterFact | None:
-    """The newest success of any of an asset's writers."""
-    found = [fact for (name, _, _), fact in facts.writers.items() if name == str(key) and fact.version]
-    return max(found, key=lambda fact: fact.version_at or fact.at, default=None)
+def newest_successes(facts: Facts) -> dict[str, WriterFact]:
+    """{asset's key: the newest success of any of its writers}; made once for a list of assets."""
+    found: dict[str, WriterFact] = {}
+    for fact in facts.writers.values():
+        known = found.get(fact.key)
+        if fact.version and (known is None or _succeeded_at(fact) > _succeeded_at(known)):
+            found[fact.key] = fact
+    return found
 
 
-def rows_of(facts: Facts, key: AssetKey) -> int | None:
-    """Rows of an asset after its newest success; None when it is not known."""
-    newest = last_success(facts, key)
-    return newest.rows if newest else None
+def _succeeded_at(fact: WriterFact) -> datetime:
+    return fact.version_at or fact.at
 
 
 def _latest_json(latest: MaterializationRecord) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.cli.json_forms import UNRECORDED, States, asset_json, last_success
+from orchestrator.cli.json_forms import UNRECORDED, States, asset_json, newest_successes
 from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
 from orchestrator.cli.output import STATES, ago, count, make_console, number, one_line, print_json, state_text, utc_now
 from orchestrator.cli.workspaces import print_findings, selected_keys
-from orchestrator.definitions.facts import Facts
+from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.plan.states import build_states
 
@@ -33,7 +33,10 @@ def command(
     keys = selected_keys(workspace.graph, words, exclude=exclude or (), states=states, facts=facts, external=True)
     assets = [asset for key, asset in workspace.graph.assets.items() if key in keys]
     if options.json:
-        print_json([asset_json(workspace.graph, asset, states=states, facts=facts) for asset in assets])
+        successes = newest_successes(facts)
+        print_json(
+            [asset_json(workspace.graph, asset, states=states, facts=facts, successes=successes) for asset in assets]
+        )
         return 0
     console = make_console()
     console.print(asset_list(workspace.graph, assets, states=states, facts=facts, now=utc_now(), width=console.width))
@@ -50,7 +53,8 @@ def asset_list(
         layers.setdefault(asset.key.layer, []).append(asset)
     if not layers:
         return Text("no assets are selected", style="quiet")
-    rows = {layer: [_cells(asset, states, facts, now) for asset in members] for layer, members in layers.items()}
+    successes = newest_successes(facts)
+    rows = {layer: [_cells(asset, states, successes, now) for asset in members] for layer, members in layers.items()}
     widths = [max(len(cells[i]) for members in rows.values() for cells in members) for i in range(4)]
     parts: list[RenderableType] = []
     for layer, members in rows.items():
@@ -58,9 +62,11 @@ def asset_list(
     return Group(*parts, totals([states.get(asset.key, UNRECORDED).state for m in layers.values() for asset in m]))
 
 
-def _cells(asset: Asset, states: States, facts: Facts, now: datetime) -> tuple[str, str, str, str, str, str]:
+def _cells(
+    asset: Asset, states: States, successes: Mapping[str, WriterFact], now: datetime
+) -> tuple[str, str, str, str, str, str]:
     """Name, kind, rows, last success, owners, state."""
-    newest = last_success(facts, asset.key)
+    newest = successes.get(str(asset.key))
     return (
         asset.key.name,
         kind_of(asset),

@@ -1,4 +1,4 @@
-"""`orchestrator dev`: the app and Prefect's server on this machine, until Ctrl-C."""
+"""`orchestrator dev`: the app, a worker and Prefect's server on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import WorkspaceOptions, workspace_command
+from orchestrator.cli.options import WorkspaceOptions, parse_vars, workspace_command
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Of the app; default: the first free one from 8501.")]
 
@@ -16,9 +16,10 @@ Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Of the app; de
 def command(options: WorkspaceOptions, port: Port = None) -> int:
     """Start the app and everything it needs on this machine; Ctrl-C stops all of it.
 
-    Runs started while it is there go through its Prefect server and show up in the app.
+    Runs started while it is there go through its Prefect server and show up in the app; the app's own Run buttons are
+    served by its worker.
     """
-    from orchestrator.config import load_config
+    from orchestrator.config import DbtFlags, load_config
     from orchestrator.service.dev import run_dev
     from orchestrator_app.launch import streamlit_command, streamlit_environment
 
@@ -31,4 +32,10 @@ def command(options: WorkspaceOptions, port: Port = None) -> int:
             variables["DBT_PROFILES_DIR"] = str(options.profiles_dir.absolute())
         return streamlit_command(chosen_port), variables
 
-    return run_dev(config.root, app=app, state_dir=config.state_dir, environment=environment, port=port)
+    flags = DbtFlags(
+        project_dir=options.project_dir,
+        profiles_dir=options.profiles_dir,
+        profile=options.profile,
+        vars=parse_vars(options.vars),
+    )
+    return run_dev(config.root, app=app, state_dir=config.state_dir, environment=environment, flags=flags, port=port)

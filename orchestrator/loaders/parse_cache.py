@@ -106,6 +106,16 @@ def named_env_vars(project_dir: Path) -> set[str]:
     return found
 
 
+def scan_files(
+    directory: Path, *, skipped: Iterable[str] = (), folders: bool = True
+) -> Iterator[tuple[str, int, int]]:
+    """(path, mtime_ns, size) of the files in `directory` that definitions may be read from.
+
+    `skipped` are names in the directory itself; without `folders` nothing below it is looked at.
+    """
+    yield from _walk(str(directory), set(skipped), set(), folders=folders)
+
+
 def _scan(project_dir: Path, project_file: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     roots = [str(project_dir), *_paths_outside(project_dir, project_file)]
     skipped = _SKIPPED_AT_ROOT | {str(project_file.get(name)) for name in ("target-path", "log-path")}
@@ -122,7 +132,7 @@ def _paths_outside(project_dir: Path, project_file: Mapping[str, Any]) -> list[s
     return [path for path in absolute if not Path(path).is_relative_to(project_dir)]
 
 
-def _walk(directory: str, skipped: set[str], seen: set[str]) -> Iterator[tuple[str, int, int]]:
+def _walk(directory: str, skipped: set[str], seen: set[str], *, folders: bool = True) -> Iterator[tuple[str, int, int]]:
     """(path, mtime_ns, size) of the files below that dbt may read. Follows links (local packages), each place once."""
     real = os.path.realpath(directory)
     if real in seen:
@@ -137,7 +147,7 @@ def _walk(directory: str, skipped: set[str], seen: set[str]) -> Iterator[tuple[s
             if entry.is_file():
                 stat = entry.stat()
                 yield entry.path, stat.st_mtime_ns, stat.st_size
-        elif entry.name not in _SKIPPED and entry.name not in skipped and entry.is_dir():
+        elif folders and entry.name not in _SKIPPED and entry.name not in skipped and entry.is_dir():
             yield from _walk(entry.path, set(), seen)
 
 
@@ -148,4 +158,4 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-__all__ = ["ParseState", "build_key", "manifest_stamp", "named_env_vars", "read_state", "write_state"]
+__all__ = ["ParseState", "build_key", "manifest_stamp", "named_env_vars", "read_state", "scan_files", "write_state"]

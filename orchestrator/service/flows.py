@@ -27,8 +27,9 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.flow_engine import run_flow
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
@@ -61,9 +62,16 @@ class _PrefectIsGone(GeneratorExit):
 
 
 def run_in_prefect(
-    run: Run, *, connection: Connection, environment: str, selection: str, command: str, listeners: Sequence[Listener]
+    run: Run,
+    *,
+    connection: Connection,
+    environment: str,
+    selection: str,
+    command: str,
+    listeners: Sequence[Listener],
+    flow_run: FlowRun | None = None,
 ) -> RunResult:
-    """Carry a plan out inside the flow `materialize`.
+    """Carry a plan out inside the flow `materialize`: in `flow_run` if somebody asked for it there, else in a new one.
 
     Raises what `run` raises, unchanged; ServiceError when Prefect refuses before anything has started.
     """
@@ -71,7 +79,8 @@ def run_in_prefect(
     with connected(connection):
         token = _JOB.set(job)
         try:
-            materialize(environment=environment, selection=selection, command=command, return_state=True)
+            parameters = {"environment": environment, "selection": selection, "command": command}
+            run_flow(materialize, flow_run=flow_run, parameters=parameters, return_type="state")
         except (Exception, _PrefectIsGone) as error:
             if not job.call.started:
                 raise ServiceError(

@@ -55,6 +55,8 @@ class Check:
     location: Location
     description: str = ""
     column: str | None = None
+    code_version: str | None = None
+    """Changes when the code does; None where the id says it (dbt's generic tests) or it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

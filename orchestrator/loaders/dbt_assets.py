@@ -262,8 +262,14 @@ class _Builder:
             location=self._yaml(node, *self._yaml_names(shown_on)),
             description=_test_description(node),
             column=node.column_name,
+            code_version=self._test_version(node),
         )
         return DraftCheck(check, shown_on or "", reads)
+
+    def _test_version(self, node: Node) -> str | None:
+        """Of singular tests and of the project's own generic ones; for dbt's own the id says it, arguments included."""
+        own = any(not name.startswith("macro.dbt.") for name in node.macros)
+        return self.versions.of(node) if own or not node.attached_node else None
 
     def _yaml_names(self, unique_id: str | None) -> tuple[str, ...]:
         """The names under which YAML describes it: a generic test stands below the model or source it is on."""
@@ -283,6 +289,7 @@ class _Builder:
             location=self._yaml(test, test.name),
             description=(test.description or "").strip(),
             column=None,
+            code_version=test.checksum,
         )
         return DraftCheck(check, shown_on or "", frozenset({shown_on} - {""}))
 
@@ -329,6 +336,7 @@ def _check(
     location: Location,
     description: str,
     column: str | None,
+    code_version: str | None,
 ) -> Check:
     return Check(
         id=item.unique_id,
@@ -341,6 +349,7 @@ def _check(
         location=location,
         description=description,
         column=column,
+        code_version=code_version,
     )
 
 

@@ -144,6 +144,7 @@ class ConsumerNode(Resource, frozen=True, kw_only=True):
 
 
 class UnitTest(Resource, frozen=True, kw_only=True):
+    checksum: Text = None
     model: Text = None
     tested_node_unique_id: Text = None
 

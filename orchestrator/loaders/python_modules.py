@@ -220,6 +220,7 @@ class _Builder:
             blocking=definition.blocking,
             location=self.location(definition),
             description=definition.description,
+            code_version=reading.digest,
         )
         return DraftCheck(check, target, frozenset({target, *more}))
 

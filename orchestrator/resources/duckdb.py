@@ -31,6 +31,8 @@ class DuckDBFile:
     path: Path
     config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    attached: tuple[Path, ...] = ()
+    """Other DuckDB files that can be read through this one, each under the name that DuckDB derives from its path."""
     _connection: Any = field(default=None, init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -49,19 +51,16 @@ class DuckDBFile:
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return duckdb.connect(str(self.path), config=dict(self.config), read_only=read_only)
+            connection = duckdb.connect(str(self.path), config=dict(self.config), read_only=read_only)
         except duckdb.Error as exc:
-            if found := _LOCK_MESSAGE.search(str(exc)):
-                raise ResourceLockedError(
-                    f"{self.path.name} is held by {Path(found['program']).name} (PID {found['pid']})",
-                    at=str(self.path),
-                    fix=f"close that program (a REPL, a BI tool?) or stop process {found['pid']}, then run again",
-                ) from exc
-            raise ResourceUnavailableError(
-                f"cannot open the DuckDB file: {_first_line(exc)}",
-                at=str(self.path),
-                fix="check the path in profiles.yml and the file's permissions",
-            ) from exc
+            raise _cannot_open(self.path, exc) from exc
+        for path in self.attached:
+            try:
+                connection.execute(f"ATTACH IF NOT EXISTS '{str(path).replace(chr(39), chr(39) * 2)}' (READ_ONLY)")
+            except duckdb.Error as exc:
+                connection.close()
+                raise _cannot_open(path, exc) from exc
+        return connection
 
     def close(self) -> None:
         """Close the file, so that other processes can have it."""
@@ -122,6 +121,24 @@ class DuckDBFile:
             cursor.close()
         sample = {"columns": [column.name for column in columns], "rows": [[_cell(v) for v in row] for row in first]}
         return Look(counted[0], columns, sample)
+
+    def relations(self) -> frozenset[Relation]:
+        """All tables and views of the file, through a read-only connection that is closed again; none without a file.
+
+        Raises ResourceLockedError while another process writes.
+        """
+        if not self.path.exists():
+            return frozenset()
+        connection = self._open(read_only=True)
+        try:
+            here = "database_name = current_database()"
+            rows = connection.execute(
+                f"SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE {here} "
+                f"UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE {here}"
+            ).fetchall()
+        finally:
+            connection.close()
+        return frozenset(Relation.normalised(*row) for row in rows)
 
     def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
         """(column names, the first rows), through a read-only connection that is closed again.
@@ -206,6 +223,20 @@ def _cell(value: Any) -> Any:
         return value
     text = str(value)
     return text if len(text) <= SAMPLE_CELL_CHARS else text[: SAMPLE_CELL_CHARS - 1] + "…"
+
+
+def _cannot_open(path: Path, exc: BaseException) -> ResourceLockedError | ResourceUnavailableError:
+    if found := _LOCK_MESSAGE.search(str(exc)):
+        return ResourceLockedError(
+            f"{path.name} is held by {Path(found['program']).name} (PID {found['pid']})",
+            at=str(path),
+            fix=f"close that program (a REPL, a BI tool?) or stop process {found['pid']}, then run again",
+        )
+    return ResourceUnavailableError(
+        f"cannot open the DuckDB file: {_first_line(exc)}",
+        at=str(path),
+        fix="check the path in profiles.yml and the file's permissions",
+    )
 
 
 def _first_line(exc: BaseException) -> str:

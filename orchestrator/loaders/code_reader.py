@@ -81,7 +81,7 @@ def _take(found: _Found, fn: FunctionType, reading: CodeReading, is_project_file
         case Definition():
             _read_function(inspect.unwrap(value.fn), reading, is_project_file)
         case functools.partial():
-            _read_function(value.func, reading, is_project_file)
+            _read_function(inspect.unwrap(value.func), reading, is_project_file)
         case FunctionType():
             _read_function(inspect.unwrap(value), reading, is_project_file)
         case type():

@@ -1,0 +1,208 @@
+"""What a function refers to, and when its code counts as changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from orchestrator.definitions.assets import DbtReference, Definition, Table
+from orchestrator.loaders.code_reader import CodeReading, read_code
+
+HEAD = """
+from orchestrator import Context, Warehouse, action, asset, check
+from orchestrator.dbt import models as dbt, sources
+import functools
+
+warehouse = Warehouse.from_dbt()
+TABLE = warehouse.table("raw.planes")
+
+@asset(warehouse.table("raw.flights"))
+def flights():
+    return []
+
+def build(make=None):
+    return make
+"""
+Read = Callable[..., CodeReading]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., ModuleType]:
+    """Imports a module with `text` in it, under a name of its own."""
+
+    def imported(text: str, *, name: str = "story", head: str = HEAD) -> ModuleType:
+        file = tmp_path / f"{name}.py"
+        file.write_text(head + textwrap.dedent(text), encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(f"{name}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return imported
+
+
+@pytest.fixture
+def read(load: Callable[..., ModuleType], tmp_path: Path) -> Read:
+    """Reads the function `it` of a module."""
+
+    def reading(text: str, **more: Any) -> CodeReading:
+        function = load(text, **more).it
+        function = function.fn if isinstance(function, Definition) else function
+        return read_code(function, is_project_file=lambda file: Path(file).is_relative_to(tmp_path))
+
+    return reading
+
+
+def names(reading: CodeReading) -> list[str]:
+    """What was found, in the words of the test; the warehouse itself left out."""
+    found = []
+    for use in reading.uses:
+        match use.target:
+            case DbtReference():
+                found.append(use.target.id)
+            case Table():
+                found.append(f"table:{use.target.name}")
+            case Definition():
+                found.append(use.target.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def it(context): return flights.read(context)", ["flights"]),
+        ("def it(context): return dbt.daily_delays.read(context)", ["dbt:model:daily_delays"]),
+        ("def it(context): return dbt['shop.daily'].read(context)", ["dbt:model:shop.daily"]),
+        ("def it(context): return sources.raw.flights.read(context)", ["dbt:source:raw.flights"]),
+        ("def it(context): return sources['raw']['flights'].read(context)", ["dbt:source:raw.flights"]),
+        ("def it(context): return TABLE.read(context)", ["table:raw.planes"]),
+        ("def it(context): return warehouse.table('raw.x').read(context)", ["table:raw.x"]),
+        ("def it(context): return context.read(flights)", ["flights"]),
+        ("def it(context): return [context.read(each) for each in (flights, TABLE)]", ["flights", "table:raw.planes"]),
+        ("async def it(context): return flights.read(context)", ["flights"]),
+        ("it = lambda context: flights.read(context)", ["flights"]),
+        ("it = build(make=lambda: flights)", ["flights"]),
+    ],
+    ids=lambda value: value.partition(": ")[2] or value if isinstance(value, str) else "",
+)
+def test_a_name_in_the_code_is_a_reference(read: Read, text: str, expected: list[str]) -> None:
+    assert names(read(text)) == expected
+
+
+def test_it_is_found_in_a_closure(read: Read) -> None:
+    text = """
+        def make(upstream):
+            def it(context):
+                return upstream.read(context)
+            return it
+
+        it = make(flights)
+    """
+    assert names(read(text)) == ["flights"]
+
+
+def test_it_is_found_in_the_helpers_that_are_called(read: Read) -> None:
+    text = """
+        class Reader:
+            def rows(self, context):
+                return inner(context)
+
+        def inner(context):
+            return dbt.daily.read(context)
+
+        def it(context):
+            return Reader().rows(context)
+    """
+    assert names(read(text)) == ["dbt:model:daily"]
+
+
+def test_it_is_found_through_partial_and_decorators(read: Read) -> None:
+    text = """
+        def twice(fn):
+            @functools.wraps(fn)
+            def wrapped(*args):
+                return fn(*args), fn(*args)
+            return wrapped
+
+        @twice
+        def helper(context):
+            return flights.read(context)
+
+        bound = functools.partial(helper, None)
+
+        def it(context):
+            return bound()
+    """
+    assert names(read(text)) == ["flights"]
+
+
+def test_it_is_found_through_another_module(read: Read, load: Callable[..., ModuleType]) -> None:
+    load("", name="reference_data")
+    assert names(read("import reference_data\ndef it(context): return reference_data.flights.read(context)")) == [
+        "flights"
+    ]
+
+
+def test_each_place_has_its_file_and_line(read: Read, tmp_path: Path) -> None:
+    reading = read("def it(context):\n    rows = 1\n    return flights.read(context)")
+    line = HEAD.count("\n") + 3
+    assert [(use.file, use.line) for use in reading.uses] == [(str(tmp_path / "story.py"), line)]
+
+
+def test_a_parameter_or_a_local_of_the_same_name_is_another_thing(read: Read) -> None:
+    assert names(read("def it(flights): return flights")) == []
+    assert names(read("def it():\n    flights = 1\n    return flights")) == []
+
+
+def test_a_function_that_refers_to_itself_ends(read: Read) -> None:
+    assert names(read("def it(n): return it(n - 1) if n else flights")) == ["flights"]
+
+
+def test_library_code_is_not_entered(read: Read) -> None:
+    assert set(read("import json\ndef it(): return json.dumps(1)").parts) == {"story.it"}
+
+
+def digest(read: Read, text: str) -> str:
+    return read(text).digest
+
+
+METHOD = "class A:\n    def f(self): return 1\ndef it(): return A()"
+SAME = "def helper(): return 1\ndef it():\n    return helper()"
+
+
+def test_layout_comments_and_docstrings_do_not_change_the_code_version(read: Read) -> None:
+    other = 'def helper():\n    # one\n    return 1\n\n\ndef it():\n    """Docs."""\n    return (helper())'
+    assert digest(read, SAME) == digest(read, other)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (SAME, SAME.replace("1", "2")),
+        (SAME, SAME.replace("helper()\n", "helper(x=0)\n").replace("helper():", "helper(x=0):")),
+        ("LIMIT = 1\ndef it(): return LIMIT", "LIMIT = 2\ndef it(): return LIMIT"),
+        ("NAMES = {'a': [1]}\ndef it(): return NAMES", "NAMES = {'a': [2]}\ndef it(): return NAMES"),
+        (
+            "class A:\n    def f(self): return 1\ndef it(): return A()",
+            "class A:\n    def f(self): return 2\ndef it(): return A()",
+        ),
+        ("it = lambda: 1", "it = lambda: 2"),
+    ],
+    ids=["helper", "default", "constant", "container", "method", "lambda"],
+)
+def test_what_it_does_changes_the_code_version(read: Read, before: str, after: str) -> None:
+    assert digest(read, before) != digest(read, after)
+
+
+def test_code_that_it_does_not_call_does_not_change_its_version(read: Read) -> None:
+    assert digest(read, SAME) == digest(read, SAME + "\ndef other(): return 3")

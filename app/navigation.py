@@ -9,6 +9,9 @@ from orchestrator.errors import OrchestratorError
 from .reads import open_reads
 from .site import Site, show_error
 from .views import asset, lineage, overview, runs
+from .views.progress import show_progress
+from .views.run_button import show_dialog
+from .words import counted
 
 _MARK = """<path fill="none" stroke="#6d7af0" stroke-width="2.2"
  d="M10 7.5C15 7.5 14 14 19 14M10 20.5C15 20.5 14 14 19 14"/>
@@ -52,22 +55,33 @@ def run() -> None:
         "asset": st.Page(lambda: asset.show(site), title="Asset", url_path="asset", visibility="hidden"),
     }
     page = st.navigation(list(site.pages.values()), position="top")
+    show_progress(site)
+    if site.reads.errors and page != site.pages["overview"]:
+        _warn(site)
     page.run()
+    show_dialog(site)
     _watch(site)
 
 
 @st.fragment(run_every=3)
 def _watch(site: Site) -> None:
-    """Rerun the page once something new was recorded: one small query every three seconds."""
-    if site.reads.version_now() != site.reads.stamp.version:
+    """Rerun the page once something was recorded or edited: a small query and a look at the files' times."""
+    if site.reads.is_outdated():
         st.rerun(scope="app")
+
+
+def _warn(site: Site) -> None:
+    """Broken definitions are said on every page; the overview lists them."""
+    count = counted(len(site.reads.errors), "definition error")
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":red-badge[:material/error: {count}]", width="content")
+        text = "The last good graph is shown." if site.reads.is_last_good else "What could be loaded is shown."
+        st.markdown(f":gray[{text}]", width="stretch")
+        st.page_link(site.pages["overview"], label="Show them", icon=":material/arrow_forward:")
 
 
 def _show_broken(error: OrchestratorError) -> None:
     st.markdown("## This workspace cannot be loaded")
     show_error(error)
     if st.button("Try again", icon=":material/refresh:"):
-        from .reads import reload
-
-        reload()
         st.rerun()

@@ -1,4 +1,4 @@
-"""All reads of the app, cached: the workspace once a process, answers of the records until the records change.
+"""All reads of the app, cached: the workspace until its files change, answers of the records until the records change.
 
 Comes in: a root directory and an environment. Goes out: frozen views. Always holds: a rerun asks the records for their
 version once, and every cached reader takes it first (`Stamp`), so nothing shown is older than the rerun, and nothing
@@ -8,9 +8,8 @@ is read twice. The warehouse is never opened here (DESIGN §7).
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +17,11 @@ import streamlit as st
 
 from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import OrchestratorError
 from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.states import AssetState
 from orchestrator.records import CheckRecord, MaterializationRecord, RunDetail, RunSummary
+from orchestrator.service.reload import LiveWorkspace
 from orchestrator.workspace import Workspace, load_workspace
 
 from .launch import ENVIRONMENT_VARIABLE, ROOT_VARIABLE
@@ -38,30 +39,18 @@ class Stamp(NamedTuple):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A workspace and the name of this load of it."""
-
-    id: str
-    workspace: Workspace
-
-
 def open_reads() -> Reads:
     """The reads of this rerun. Raises OrchestratorError when the workspace cannot be loaded."""
-    loaded = _load(os.environ.get(ROOT_VARIABLE), os.environ.get(ENVIRONMENT_VARIABLE))
+    live = _live(os.environ.get(ROOT_VARIABLE), os.environ.get(ENVIRONMENT_VARIABLE))
+    loaded = live.current
     workspace = loaded.workspace
-    return Reads(workspace, Stamp(loaded.id, workspace.environment, workspace.history.version()))
-
-
-def reload() -> None:
-    """Read the definitions again at the next rerun."""
-    _load.clear()
+    stamp = Stamp(loaded.id, workspace.environment, workspace.history.version())
+    return Reads(workspace, stamp, errors=loaded.errors, is_last_good=loaded.is_last_good, live=live)
 
 
 @st.cache_resource(show_spinner="Loading the definitions …", max_entries=2)
-def _load(root: str | None, environment: str | None) -> Loaded:
-    workspace = load_workspace(Path(root) if root else None, environment=environment)
-    return Loaded(uuid.uuid4().hex, workspace)
+def _live(root: str | None, environment: str | None) -> LiveWorkspace:
+    return LiveWorkspace(lambda: load_workspace(Path(root) if root else None, environment=environment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +59,20 @@ class Reads:
 
     workspace: Workspace
     stamp: Stamp
+    live: LiveWorkspace
+    errors: tuple[OrchestratorError, ...] = ()
+    """What is wrong with the definitions on the disk."""
+    is_last_good: bool = False
+    """The definitions on the disk are broken; the graph is the one before that."""
+
+    def is_outdated(self) -> bool:
+        """True when the records or the definitions have changed since this rerun. Notices changed files, too."""
+        self.live.look()
+        return self.live.current.id != self.stamp.load or self.workspace.history.version() != self.stamp.version
+
+    def now(self) -> Reads:
+        """The same with the records as they are at this moment."""
+        return replace(self, stamp=self.stamp._replace(version=self.workspace.history.version()))
 
     @property
     def graph(self) -> AssetGraph:
@@ -78,10 +81,6 @@ class Reads:
     @property
     def environment(self) -> str:
         return self.stamp.environment
-
-    def version_now(self) -> int:
-        """The records' version at this moment, not as of the rerun."""
-        return self.workspace.history.version()
 
     def states(self) -> dict[AssetKey, AssetState]:
         return _states(self.stamp, self.workspace)

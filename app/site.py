@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -47,13 +47,15 @@ class Site:
         st.page_link(self.pages["lineage"], label=label, icon=":material/account_tree:", query_params=query)
 
 
-def page_title(site: Site, title: str, *, beside: str = "") -> None:
-    """The heading of a page; `beside` is markdown (badges) after it; which environment at the right."""
+def page_title(site: Site, title: str, *, beside: str = "", action: Callable[[], None] | None = None) -> None:
+    """The heading of a page; `beside` is markdown (badges) after it; at the right the environment and an action."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.markdown(f"## {title}{'&ensp;' + beside if beside else ''}")
     with right.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"):
         where = f"{site.reads.workspace.name} · {site.reads.environment}"
         st.markdown(f":gray-badge[:material/database: {where}]", width="content")
+        if action is not None:
+            action()
 
 
 @contextmanager

@@ -37,6 +37,7 @@ _LOOKS = (
     Look("blocked", "orange", "bar", "block"),
     Look("running", "blue", "turn", "autorenew"),
     Look("queued", "blue", "clock", "hourglass_empty"),
+    Look("starting", "blue", "clock", "hourglass_top"),
     Look("missing", "gray", "ring", "radio_button_unchecked"),
     Look("fresh", "green", "check", "check_circle"),
     Look("succeeded", "green", "check", "check_circle"),

@@ -19,6 +19,7 @@ from ..site import Site, escape, page_title, section
 from ..words import ago, counted, duration, first_line, look_of, moment, short
 from .metadata import show_metadata
 from .panel import facts_of
+from .run_button import run_menu
 
 
 def show(site: Site) -> None:
@@ -40,6 +41,7 @@ def show(site: Site) -> None:
             _failure(site, asset, history[0])
         _tabs(site, asset, history)
     with side:
+        run_menu(site, asset, width="stretch")
         _aside(site, asset)
 
 

@@ -12,9 +12,9 @@ from orchestrator.definitions.facts import CheckFact, Facts
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.plan.states import AssetState
 
-from ..reads import reload
 from ..site import Site, escape, page_title, section, show_error
 from ..words import STATES, ago, counted, first_line, look_of
+from .run_button import run_stale_button
 from .runs import run_table
 
 _WRONG = ("failed", "unknown", "stale")
@@ -27,7 +27,7 @@ def show(site: Site) -> None:
     reads = site.reads
     states = reads.states()
     counts: Counter[str] = Counter(state.state for state in states.values())
-    page_title(site, "Overview")
+    page_title(site, "Overview", action=(lambda: run_stale_button(site)) if states else None)
     _definition_errors(site)
     if not states:
         st.info("This workspace has no assets yet. Add a dbt project or a Python asset.", icon=":material/inbox:")
@@ -41,15 +41,17 @@ def show(site: Site) -> None:
 
 
 def _definition_errors(site: Site) -> None:
-    errors = site.reads.workspace.errors
+    errors = site.reads.errors
     if not errors:
         return
+    if site.reads.is_last_good:
+        st.markdown(
+            ":gray[The definitions on the disk are broken. Until they are corrected, the last good graph is shown.]"
+        )
     with st.expander(f"{counted(len(errors), 'definition error')}", icon=":material/error:", expanded=True):
         for error in errors:
             show_error(error)
-        if st.button("Read the definitions again", icon=":material/refresh:"):
-            reload()
-            st.rerun()
+        st.caption("They are read again as soon as a file changes.")
 
 
 def _tiles(site: Site, counts: Counter[str]) -> None:

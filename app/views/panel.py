@@ -16,6 +16,7 @@ from ..picture import kind_of
 from ..sentence import status_sentence
 from ..site import Site, escape
 from ..words import counted, duration, look_of
+from .run_button import run_menu
 
 
 def show_panel(site: Site, asset: Asset, state: AssetState, *, on_close: Callable[[], None]) -> None:
@@ -24,6 +25,7 @@ def show_panel(site: Site, asset: Asset, state: AssetState, *, on_close: Callabl
     with st.container(border=True, gap="small"):
         _head(asset.key.name, f"{asset.key.layer} · {kind_of(asset)}", look_of(state.state).badge, on_close)
         st.markdown(escape(status_sentence(state, history, now=site.now)))
+        run_menu(site, asset, width="stretch")
         _numbers(site, asset)
         if asset.description:
             st.markdown(asset.description)

@@ -75,6 +75,8 @@ def load_dbt_project(
     directory = choices.project_dir.resolve()
     choices = replace(choices, project_dir=directory)
     project = DbtProject(name=directory.name, choices=choices, fragment=Fragment())
+    errors: tuple[OrchestratorError, ...] = ()
+    project_file: dict[str, Any] = {}
     try:
         project_file = read_project_file(directory)
         project.name = str(project_file.get("name") or directory.name)
@@ -88,8 +90,13 @@ def load_dbt_project(
         project.invocation = _invocation(project.name, choices, project.profile, state_dir)
         manifest = _Reader(project, project.invocation, project.profile, project_file).read(force_parse)
     except (ConfigError, DbtProjectError) as exc:
-        project.fragment = Fragment(errors=(_shown_from(exc, workspace_root),))
-        return project
+        error = _shown_from(exc, workspace_root)
+        last_good = _last_good(project.invocation)
+        if last_good is None or project.invocation is None or project.profile is None:
+            project.fragment = Fragment(errors=(error,), incomplete=True)
+            return project
+        manifest, errors = last_good, (error,)
+        project.warnings += ("shown is what the dbt project was when it could last be read",)
     project.manifest_path = project.invocation.target_path / MANIFEST_FILE
     project.operations = operations(manifest)
     fragment = build_fragment(
@@ -100,8 +107,19 @@ def load_dbt_project(
         variables={**_project_vars(project_file), **choices.vars},
         packages_dir=str(project_file.get("packages-install-path") or PACKAGES_DIR),
     )
-    project.fragment = replace(fragment, warnings=(*project.warnings, *fragment.warnings))
+    project.fragment = replace(
+        fragment, errors=(*errors, *fragment.errors), warnings=(*project.warnings, *fragment.warnings)
+    )
     return project
+
+
+def _last_good(invocation: DbtInvocation | None) -> Manifest | None:
+    """The manifest of the last parse that went well, so that a broken edit does not hide everything else."""
+    file = invocation.target_path / MANIFEST_FILE if invocation is not None else None
+    try:
+        return load_manifest(file) if file is not None and file.is_file() else None
+    except OrchestratorError:
+        return None
 
 
 def _invocation(name: str, choices: DbtChoices, profile: Profile, state_dir: Path) -> DbtInvocation:

@@ -6,9 +6,10 @@ keys. A draft carries the final dataclass with its edges still empty.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.keys import AssetKey, Location
 from orchestrator.errors import OrchestratorError
 from orchestrator.graph.model import Asset, Check, Consumer, Ephemeral
 
@@ -22,6 +23,8 @@ class DraftAsset:
     reads: frozenset[str] = frozenset()
     explicit_key: AssetKey | None = None
     """Set where the user fixed the key (`meta.orchestrator.key`, `key=`)."""
+    places: Mapping[str, Location] = field(default_factory=dict)
+    """{id in `reads`: where the code refers to it}, for errors; an id without place is the asset's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +59,6 @@ class Fragment:
     consumers: tuple[DraftConsumer, ...] = ()
     ephemerals: tuple[DraftEphemeral, ...] = ()
     errors: tuple[OrchestratorError, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    incomplete: bool = False
+    """True when a project could not be read at all: dbt names that nobody knows are then no errors of their own."""

@@ -44,7 +44,8 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
 
     groups = _sound(_group_by_relation(drafts), errors)
     ids = {draft.id: _key(group) for group in groups for draft in group}
-    references = References(ids, drafts, ephemerals, consumers, errors)
+    incomplete = any(fragment.incomplete for fragment in fragments)
+    references = References(ids, drafts, ephemerals, consumers, errors, incomplete=incomplete)
     assets = {_key(group): _united(group, references) for group in groups}
     _resolve_left_out(drafts, groups, references)
     _cut_cycles(assets, errors)
@@ -141,7 +142,8 @@ def _united(group: Sequence[DraftAsset], references: References) -> Asset:
     """One asset of all drafts of a relation; where they differ, the first (the writer) wins."""
     first, assets = group[0].asset, [draft.asset for draft in group]
     key = _key(group)
-    reads = references.keys_of(group[0].reads, reader=str(key), at=_place(first)) - {key}
+    draft = group[0]
+    reads = references.keys_of(draft.reads, reader=str(key), at=_place(first), places=draft.places) - {key}
     return replace(
         first,
         key=key,

@@ -200,7 +200,17 @@ class _Builder:
             dbt_ids=(),
         )
         own_reference = self.reference(own) if own is not None else None
-        return DraftAsset(definition.id, asset, frozenset(reads - {definition.id, own_reference}), definition.key)
+        return DraftAsset(
+            definition.id,
+            asset,
+            frozenset(reads - {definition.id, own_reference}),
+            places={
+                self.reference(use.target): Location(_relative(use.file, self.root), use.line)
+                for use in reversed(reading.uses)
+                if not isinstance(use.target, Resource)
+            },
+            explicit_key=definition.key,
+        )
 
     def _kinds_of(self, definition: PythonAsset[..., Any] | PythonAction[..., Any]) -> tuple[str, ...]:
         return (*self.kinds, *definition.kinds) if isinstance(definition, PythonAsset) else ("action",)

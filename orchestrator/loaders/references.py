@@ -22,9 +22,12 @@ class References:
         ephemerals: Sequence[DraftEphemeral],
         consumers: Sequence[DraftConsumer],
         errors: list[OrchestratorError],
+        *,
+        incomplete: bool = False,
     ) -> None:
         self.ids = ids
         self._errors = errors
+        self._incomplete = incomplete
         self._ephemerals = {draft.ephemeral.unique_id: draft.reads for draft in ephemerals}
         self._transparent = {**self._ephemerals, **{draft.consumer.id: draft.reads for draft in consumers}}
         self._known = {draft.id for draft in drafts}
@@ -33,17 +36,32 @@ class References:
         self._references = index_references([*dbt_ids, *self._ephemerals])
         self._spellings = _index_spellings(drafts)
 
-    def keys_of(self, wanted: Iterable[str], *, reader: str, at: Location | None) -> frozenset[AssetKey]:
-        """The assets that a reader's ids mean. What was left out of the graph is passed over."""
+    def keys_of(
+        self,
+        wanted: Iterable[str],
+        *,
+        reader: str,
+        at: Location | None,
+        places: Mapping[str, Location] | None = None,
+    ) -> frozenset[AssetKey]:
+        """The assets that a reader's ids mean. What was left out of the graph is passed over.
+
+        Errors are said to be at the id's place, else `at`.
+        """
         found: set[AssetKey] = set()
         for id_ in sorted(wanted):
             meanings = self._meanings(id_)
             candidates = {frozenset(self._keys(meaning)) for meaning in meanings}
             if len(candidates) == 1:
                 found |= candidates.pop()
-            else:
-                self._errors.append(self._error(id_, meanings, reader=reader, at=at))
+            elif meanings or not self._excused(id_):
+                where = (places or {}).get(id_, at)
+                self._errors.append(self._error(id_, meanings, reader=reader, at=where))
         return frozenset(found)
+
+    def _excused(self, id_: str) -> bool:
+        """An unknown dbt name while a dbt project could not be read: the project's own error is the one to mend."""
+        return self._incomplete and id_.startswith(tuple(_NOUNS))
 
     def quietly(self, wanted: str) -> frozenset[AssetKey]:
         """The assets that an id means; none where it is wrong."""

@@ -30,6 +30,7 @@ COMMANDS = (
     Entry("adopt", "adopt", "Record tables that existed before, as they are", CHANGE),
     Entry("retry", "retry", "Take up a run where it failed: what failed and what that blocked", CHANGE),
     Entry("cancel", "cancel", "Stop a run that another process carries out", CHANGE),
+    Entry("ci", "ci", "Compare with a base; build and check what differs, apart from everything else", CHANGE),
     Entry("dev", "dev", "Start the app, and everything it needs", CHANGE),
     Entry("runs", "runs", "Recorded runs; with a run's id its steps, failures first", HISTORY),
     Entry("logs", "logs", "The lines that a run's steps logged", HISTORY),

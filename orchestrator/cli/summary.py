@@ -23,46 +23,54 @@ WARNINGS_SHOWN = 5
 
 
 def print_summary(
-    view: RunView, *, graph: AssetGraph, console: Console, program: str, options: str, now: datetime
+    view: RunView,
+    *,
+    graph: AssetGraph,
+    console: Console,
+    program: str,
+    options: str,
+    now: datetime,
+    commands: bool = True,
 ) -> None:
-    """Everything that is said after a run. `options` are the workspace options as typed, for commands to paste."""
-    for text in summary_texts(view, graph=graph, program=program, options=options, now=now):
+    """Everything that is said after a run. `options` are the workspace options as typed, for commands to paste;
+    without `commands` none are given, since `run` would not do the same again."""
+    for text in summary_texts(view, graph=graph, program=program, options=options, now=now, commands=commands):
         console.print(text, soft_wrap=True)
 
 
-def summary_texts(view: RunView, *, graph: AssetGraph, program: str, options: str, now: datetime) -> Iterable[Text]:
+def summary_texts(
+    view: RunView, *, graph: AssetGraph, program: str, options: str, now: datetime, commands: bool = True
+) -> Iterable[Text]:
     """Paragraphs: failures, warnings, the result in one line, what to do next."""
     steps, checks = view.failed_steps, view.failed_checks()
     everything: list[StepFinished | CheckFinished] = [*steps, *checks]
     for failed in everything[:FAILURES_SHOWN]:
         yield Text()
-        yield _failure(failed, view=view, graph=graph, program=program, options=options)
+        yield _failure(failed, view=view, graph=graph, retry=(f"{program} run", options) if commands else None)
     if len(everything) > FAILURES_SHOWN:
         yield Text(f"\n… and {len(everything) - FAILURES_SHOWN} more failures: see the run's record below")
     yield from _warnings(view)
     yield Text()
     yield _result(view, now)
-    yield Text()
-    yield _next(view, program=program, options=options)
+    if commands:
+        yield Text()
+        yield _next(view, program=program, options=options)
 
 
 def _failure(
-    failed: StepFinished | CheckFinished, *, view: RunView, graph: AssetGraph, program: str, options: str
+    failed: StepFinished | CheckFinished, *, view: RunView, graph: AssetGraph, retry: tuple[str, str] | None
 ) -> Text:
-    if isinstance(failed, StepFinished):
-        text = _failed_step(failed, graph)
-        retry = f"{failed.key}+"
-    else:
-        text = _failed_check(failed, graph)
-        retry = f"{failed.key}+"
+    """`retry` is what stands before and after a selection in the command that tries again."""
+    text = _failed_step(failed, graph) if isinstance(failed, StepFinished) else _failed_check(failed, graph)
     _add_failure(text, failed.failure, failed.reason)
     blocked = blocked_by(failed, view=view, graph=graph)
     if blocked:
         listed = ", ".join(blocked[:BLOCKED_SHOWN])
         more = f" and {len(blocked) - BLOCKED_SHOWN} more" if len(blocked) > BLOCKED_SHOWN else ""
         text.append("\n    blocked:  ", style="quiet").append(listed + more, style="attention")
-    if isinstance(failed, CheckFinished) or failed.kind != "hook":
-        command = f"{program} run {shlex.quote(retry)}{options}"
+    if retry is not None and (isinstance(failed, CheckFinished) or failed.kind != "hook"):
+        before, after = retry
+        command = f"{before} {shlex.quote(f'{failed.key}+')}{after}"
         text.append("\n    retry:    ", style="quiet").append(command, style="command")
     return text
 

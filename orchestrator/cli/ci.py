@@ -1,0 +1,186 @@
+"""`orchestrator ci --base REF|DIR`: build and check what a change touches, apart from everything else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.errors import parts
+from orchestrator.cli.options import WorkspaceOptions, workspace_command
+from orchestrator.cli.output import SCHEMA_VERSION, count, make_console, print_json, program, utc_now
+from orchestrator.cli.progress import make_progress
+from orchestrator.cli.run import (
+    EXIT_CODES,
+    Engine,
+    EngineName,
+    FailFast,
+    Threads,
+    carry_out,
+    engine_name,
+    typed_command,
+)
+from orchestrator.cli.run_view import RunView, summary_json
+from orchestrator.cli.summary import print_summary
+from orchestrator.cli.workspaces import print_findings
+from orchestrator.errors import ConfigError, OrchestratorError
+from orchestrator.execution.results import RunOptions
+
+if TYPE_CHECKING:
+    from orchestrator.ci.report import Outcome
+    from orchestrator.workspace import Workspace
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+@workspace_command
+def command(
+    options: WorkspaceOptions,
+    base: Annotated[str, typer.Option(metavar="REF|DIR", help="What to compare with: a git ref or another checkout.")],
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the Markdown report goes.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the run's place is called; default: the branch.")
+    ] = None,
+    fail_fast: FailFast = False,
+    threads: Threads = None,
+    engine: Engine = "auto",
+) -> int:
+    """Compare with a base, build and check what differs in a place of its own, write a report.
+
+    What is not built is read from the base's environment, which is never written. Ends with 0 when all is well, 1 when
+    a step or check failed, 2 when the usage or a definition is wrong, 130 when it was interrupted.
+    """
+    from orchestrator.ci.prepare import prepare
+    from orchestrator.ci.report import Outcome
+
+    run_options = RunOptions(threads=threads, fail_fast=fail_fast, command=typed_command())
+    chosen = engine_name(engine)
+    head = options.load()
+    if not options.json:
+        print_findings(head)
+    reporter = _Reporter(report or head.state_dir / "ci" / "report.md", options)
+    outcome = Outcome(base)
+    try:
+        outcome = _compared(head, outcome, options)
+        if outcome.comparison is None or outcome.comparison.nothing_to_do:
+            return reporter.end(outcome, 0)
+        outcome = replace(outcome, prepared=prepare(outcome.comparison, name=name))
+        outcome, code, view = _run(outcome, options=options, engine=chosen, run_options=run_options)
+        return reporter.end(outcome, code, view=view)
+    except OrchestratorError as error:
+        reporter.write(replace(outcome, errors=parts(error)))
+        raise
+
+
+def _compared(head: Workspace, outcome: Outcome, options: WorkspaceOptions) -> Outcome:
+    """What differs, said in a few lines."""
+    from orchestrator.ci.prepare import compare
+
+    console = make_console(stderr=options.json)
+    comparison = compare(head, outcome.base, say=lambda line: console.print(f"… {line}", style="quiet"))
+    diff = comparison.diff
+    differing = len(diff.checks_added) + len(diff.checks_changed) + len(diff.checks_removed)
+    said = [f"{len(diff.added)} added", f"{len(diff.changed)} changed", f"{len(diff.removed)} removed"]
+    console.print(
+        f"Compared with {comparison.base.name}: {', '.join(said)}; {len(diff.affected)} affected; "
+        f"{count(differing, 'check')} differ{'s' if differing == 1 else ''}",
+        soft_wrap=True,
+    )
+    for warning in comparison.warnings:
+        console.print(f"warning: {warning}", style="attention", soft_wrap=True)
+    return replace(outcome, comparison=comparison)
+
+
+def _run(
+    outcome: Outcome, *, options: WorkspaceOptions, engine: EngineName, run_options: RunOptions
+) -> tuple[Outcome, int, RunView]:
+    from orchestrator.ci.carry_out import count_rows, ready
+
+    prepared, comparison = outcome.prepared, outcome.comparison
+    assert prepared is not None
+    assert comparison is not None
+    console, workspace = make_console(), prepared.workspace
+    view = RunView(durations=comparison.head.facts().durations)
+    with make_progress(view, console=console, as_json=options.json) as progress, ready(prepared, say=progress.say):
+        result = carry_out(
+            workspace, prepared.plan, engine=engine, view=view, progress=progress, run_options=run_options
+        )
+        rows = count_rows(prepared, comparison, result)
+    if not options.json:
+        print_summary(
+            view,
+            graph=workspace.graph,
+            console=console,
+            program=program(),
+            options=options.as_typed(),
+            now=utc_now(),
+            commands=False,
+        )
+    return replace(outcome, result=result, rows=rows), EXIT_CODES.get(result.status, 1), view
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporter:
+    """Where the report goes."""
+
+    file: Path
+    options: WorkspaceOptions
+
+    def write(self, outcome: Outcome) -> None:
+        """To the file, and to the page that GitHub shows for the job."""
+        from orchestrator.ci.report import build_report
+
+        text = build_report(outcome)
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(text, encoding="utf-8")
+            if summary := os.environ.get(STEP_SUMMARY):
+                with Path(summary).open("a", encoding="utf-8") as page:
+                    page.write(text)
+        except OSError as exc:
+            raise ConfigError(f"the report cannot be written: {exc}", fix="name another file: --report") from exc
+
+    def end(self, outcome: Outcome, code: int, *, view: RunView | None = None) -> int:
+        """Write the report, say where it is, give the exit code."""
+        from orchestrator.ci.report import headline
+
+        self.write(outcome)
+        if self.options.json:
+            print_json(_json(outcome, code, self.file, view), line=True)
+            return code
+        console = make_console()
+        if view is None:
+            console.print(headline(outcome))
+        console.print(f"Report: {self.file}", soft_wrap=True)
+        return code
+
+
+def _json(outcome: Outcome, code: int, file: Path, view: RunView | None) -> dict[str, Any]:
+    """The last line of `ci --json`."""
+    assert outcome.comparison is not None
+    diff = outcome.comparison.diff
+    return {
+        "event": "ci",
+        "schema_version": SCHEMA_VERSION,
+        "base": outcome.comparison.base.name,
+        "exit_code": code,
+        "report": str(file),
+        "added": [str(key) for key in diff.added],
+        "removed": [str(key) for key in diff.removed],
+        "changed": {
+            str(key): [{"kind": change.kind, "text": change.text, "rebuilds": change.rebuilds} for change in changes]
+            for key, changes in diff.changed.items()
+        },
+        "affected": [str(key) for key in diff.affected],
+        "checks": {
+            "added": [check.id for check in diff.checks_added],
+            "removed": [check.id for check in diff.checks_removed],
+            "changed": [check.id for check in diff.checks_changed],
+        },
+        "rows": {str(key): {"base": rows.base, "head": rows.head} for key, rows in outcome.rows.items()},
+        "warnings": list(outcome.comparison.warnings),
+        "run": summary_json(view) if view is not None else None,
+    }

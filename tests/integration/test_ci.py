@@ -1,0 +1,205 @@
+"""`orchestrator ci` on real git repositories, dbt and DuckDB: what differs is built apart, the base stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROJECT = """
+    name: shop
+    version: "1.0"
+    profile: shop
+    models: {shop: {+materialized: table}}
+"""
+PROFILES = "shop: {target: dev, outputs: {dev: {type: duckdb, path: dev.duckdb, schema: analytics}}}\n"
+FILES = {
+    "dbt/dbt_project.yml": PROJECT,
+    "dbt/profiles.yml": PROFILES,
+    "dbt/models/sources.yml": "sources: [{name: raw, tables: [{name: orders}, {name: shops}]}]\n",
+    "dbt/models/orders.sql": "select id, shop_id, amount from {{ source('raw', 'orders') }}",
+    "dbt/models/shops.sql": "select id, name from {{ source('raw', 'shops') }}",
+    "dbt/models/big_orders.sql": "{{ config(materialized='view') }} select * from {{ ref('orders') }} where amount > 10",
+    "dbt/models/report.sql": "select s.name, b.amount from {{ ref('big_orders') }} b join {{ ref('shops') }} s "
+    "on s.id = b.shop_id",
+    "dbt/models/old.sql": "select * from {{ ref('shops') }}",
+    "dbt/models/schema.yml": """
+        models:
+          - name: report
+            columns: [{name: name, data_tests: [not_null]}]
+          - name: shops
+            columns: [{name: id, data_tests: [unique]}]
+        exposures:
+          - name: old_board
+            type: dashboard
+            owner: {name: Ada}
+            depends_on: [ref('old')]
+    """,
+    "orchestrator.toml": 'name = "scene"\ndbt = "dbt"\npython = "ingestion"\n',
+    "ingestion.py": """
+        from orchestrator import Context, Warehouse, asset
+        from orchestrator.dbt import models as dbt
+
+        warehouse = Warehouse.from_dbt()
+
+        @asset(warehouse.table("raw.orders"))
+        def orders():
+            return [{"id": n, "shop_id": 1 + n % 2, "amount": 10 * n} for n in range(4)]
+
+        @asset(warehouse.table("raw.shops"))
+        def shops():
+            return [{"id": 1, "name": "Ada's"}, {"id": 2, "name": "Grace's"}]
+
+        @asset(warehouse.table("ml.forecast"))
+        def forecast(context: Context):
+            return dbt.report.read(context)
+    """,
+    ".gitignore": "*.duckdb\n",
+}
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last line of `--json`."""
+        return dict(json.loads(self.out.strip().splitlines()[-1]))
+
+
+@dataclass
+class Repo:
+    root: Path
+
+    def write(self, files: Mapping[str, str | None]) -> None:
+        for name, text in files.items():
+            path = self.root / name
+            if text is None:
+                path.unlink()
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=self.root, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def commit(self, files: Mapping[str, str | None], *, message: str = "a change") -> None:
+        self.write(files)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+    def orchestrator(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "DBT_"))}
+        command = [sys.executable, "-c", "import sys; from orchestrator.cli import main; sys.exit(main())", *arguments]
+        done = subprocess.run(
+            command, cwd=self.root, env={**kept, **(env or {})}, capture_output=True, text=True, check=False
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def ci(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
+        return self.orchestrator("ci", "--base", "main", "--engine", "local", *arguments, env=env)
+
+    @property
+    def report(self) -> str:
+        return (self.root / ".orchestrator/ci/report.md").read_text(encoding="utf-8")
+
+    def query(self, sql: str, file: str) -> list[tuple[Any, ...]]:
+        import duckdb
+
+        with duckdb.connect(str(self.root / file), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def tables(self, file: str) -> set[str]:
+        rows = self.query("select schema_name || '.' || table_name from duckdb_tables()", file)
+        views = self.query("select schema_name || '.' || view_name from duckdb_views() where not internal", file)
+        return {name for (name,) in (*rows, *views)}
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """A repository whose main is built in dev."""
+    repo = Repo(tmp_path_factory.mktemp("repo"))
+    repo.git("init", "-q", "-b", "main")
+    repo.commit(FILES)
+    done = repo.orchestrator("run", "--engine", "local")
+    assert done.code == 0, done.out + done.err
+    return repo
+
+
+@pytest.fixture
+def repo(built: Repo, tmp_path: Path) -> Repo:
+    """A copy of it on a branch of its own."""
+    import shutil
+
+    root = tmp_path / "copy"
+    shutil.copytree(built.root, root, symlinks=True)
+    copy = Repo(root)
+    copy.git("checkout", "-q", "-b", "feature/less")
+    return copy
+
+
+def test_one_edited_one_added_one_removed(repo: Repo, tmp_path: Path) -> None:
+    repo.commit(
+        {
+            "dbt/models/big_orders.sql": FILES["dbt/models/big_orders.sql"].replace("> 10", "> 20"),
+            "dbt/models/names.sql": "select name from {{ ref('shops') }}",
+            "dbt/models/old.sql": None,
+            "dbt/models/schema.yml": str(FILES["dbt/models/schema.yml"]).split("exposures")[0].rstrip() + "\n",
+        }
+    )
+    before = digest(repo.root / "dbt/dev.duckdb")
+    page = tmp_path / "page.md"
+    page.write_text("# Before\n", encoding="utf-8")
+    done = repo.ci(env={"GITHUB_STEP_SUMMARY": str(page)})
+    assert done.code == 0, done.out + done.err
+    assert "1 added, 1 changed, 1 removed; 4 affected; 0 checks differ" in done.out
+    assert digest(repo.root / "dbt/dev.duckdb") == before
+    own = ".orchestrator/ci/ci_feature_less.duckdb"
+    assert repo.tables(own) == {"analytics.big_orders", "analytics.names", "analytics.report", "ml.forecast"}
+    # Read from the base: shops, and orders below a view that is built here.
+    assert repo.query("select name, amount from analytics.report", own) == [("Grace's", 30)]
+    assert repo.query("select name, amount from ml.forecast", own) == [("Grace's", 30)]
+
+    report = repo.report
+    sha = repo.git("rev-parse", "main")[:9]
+    assert report.startswith("# ✅ CI succeeded\n\nCompared with **main (" + sha + ")**: ")
+    assert "1 added, 1 changed, 1 removed; 4 affected. Built in `ci-feature_less` by run `" in report
+    assert "| `shop.big_orders` | code changed |" in report
+    assert "| `shop.names` | dbt/models/names.sql:1 |" in report
+    assert "| `shop.old` | exposure old_board |" in report
+    assert "| `shop.report` | upstream shop.big_orders differs |" in report
+    assert "| `shop.report` | 2 | 1 (-1) |" in report
+    assert "1 check passed." in report
+    assert page.read_text(encoding="utf-8") == "# Before\n" + report
+
+    # Its own environment: dev knows nothing of it, and no checkout is left.
+    assert "ci-feature_less" not in repo.orchestrator("runs").out
+    assert len(repo.git("worktree", "list").splitlines()) == 1
+    again = repo.ci("--json")
+    assert (again.code, again.last["affected"], again.last["run"]["status"]) == (
+        0,
+        ["shop.big_orders", "shop.names", "shop.report", "ml.forecast"],
+        "succeeded",
+    )
+    assert "reading main" not in again.err  # the commit's graph is kept

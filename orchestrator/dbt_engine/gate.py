@@ -26,6 +26,7 @@ from orchestrator.errors import ExecutionError
 
 _HEADING = re.compile(r"\w+ Error in [\w ]+ \(.*\)|.* failed, error:")
 """dbt's first line, which says where but not what."""
+_UNHANDLED = "Exception on worker thread. "
 
 
 class GateRefusedError(ExecutionError):
@@ -82,7 +83,10 @@ class Gate:
     microbatch: Collection[str] = ()
     _open: Counter[str] = field(default_factory=Counter, init=False)
     _started: set[str] = field(default_factory=set, init=False)
-    _ended: set[str] = field(default_factory=set, init=False)
+    _failed_batch: dict[str, NodeOutcome] = field(default_factory=dict, init=False)
+    """{microbatch model: its first failed batch}"""
+    _broken_batches: set[tuple[str, int]] = field(default_factory=set, init=False)
+    """(microbatch model, thread) of batches that have ended by an exception."""
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __call__(self, event: Any) -> None:
@@ -102,6 +106,7 @@ class Gate:
         with self._guard:
             outermost = self._open[unique_id] == 0
             self._open[unique_id] += 1
+            self._broken_batches.discard((unique_id, threading.get_ident()))
         if outermost:
             self.listener.wait(unique_id)
         if self._takes_slot(unique_id, outermost):
@@ -120,12 +125,15 @@ class Gate:
             self.listener.start(unique_id)
 
     def _on_finished(self, unique_id: str, result: Any) -> None:
-        if self._leave(unique_id):
+        if (here := (unique_id, threading.get_ident())) in self._broken_batches:
+            self._broken_batches.discard(here)  # its exception has told of it
+        elif self._leave(unique_id):
+            batch = self._failed_batch.get(unique_id)
             self.listener.finish(
                 NodeOutcome(
                     unique_id=unique_id,
                     status=result.status,
-                    message=result.message,
+                    message=f"{result.message}: {batch.cause}\n{batch.message}" if batch else result.message,
                     failures=result.num_failures or None,
                     duration_s=result.execution_time,
                     rows_affected=_rows(result),
@@ -134,8 +142,15 @@ class Gate:
 
     def _on_exception(self, unique_id: str, message: str) -> None:
         # Fired also before a NodeFinished that reports the same error; only a node without result is ended by it.
-        if unique_id in self.nodes and "Exception on worker thread" in message and self._leave(unique_id):
-            self.listener.finish(NodeOutcome(unique_id, "error", message))
+        if unique_id not in self.nodes or not message.startswith(_UNHANDLED):
+            return
+        outcome = NodeOutcome(unique_id, "error", message.removeprefix(_UNHANDLED))
+        if self._leave(unique_id):
+            self.listener.finish(outcome)
+        elif unique_id in self.microbatch:
+            # A batch, whose NodeFinished still comes. All that dbt says of the model itself is how many batches failed.
+            self._failed_batch.setdefault(unique_id, outcome)
+            self._broken_batches.add((unique_id, threading.get_ident()))
 
     def _leave(self, unique_id: str) -> bool:
         """Give back what was taken; True when the node itself (not one of its batches) has ended."""

@@ -554,6 +554,34 @@ def test_a_killed_run_is_lost_and_its_steps_are_done_again(tmp_path: Path) -> No
     assert ours.query("select id from dev.flights") == [(1,)]
 
 
+def test_a_run_killed_between_a_write_and_its_check_leaves_the_check_to_do(tmp_path: Path) -> None:
+    python = """
+        from pathlib import Path
+
+        @asset(warehouse.table("raw.flights"))
+        def flights():
+            return [{"id": None}]
+
+        @check(flights)
+        def no_nulls(frame):
+            if not Path(__file__).with_name("go").exists():
+                Path(__file__).with_name("started").touch()
+                time.sleep(600)
+            return frame["id"].null_count == 0
+    """
+    ours = scene(tmp_path, {}, python)
+    child = start_child(ours)
+    try:
+        wait_until((tmp_path / "started").exists, timeout_s=120)
+    finally:
+        child.kill()
+        child.communicate()
+    (tmp_path / "go").touch()
+    ran = ours.run(stale=True)
+    assert (ran.status, ran.steps, ran.checks) == ("failed", {"raw.flights": "up_to_date"}, {"no_nulls": "failed"})
+    assert ours.states() == {"raw.flights": "failed"}
+
+
 # -- dbt's own ways
 
 
@@ -655,6 +683,16 @@ FAILING = {
             return dbt.ref("good")
     """,
     "models/after_leaves.sql": "select * from {{ ref('leaves') }}",
+    "models/events.sql": """
+        {{ config(materialized='table', event_time='ts') }}
+        select cast(year || '-06-01' as timestamp) as ts, year from (values (2024), (2025), (2026)) as years(year)
+    """,
+    "models/yearly.sql": """
+        {{ config(materialized='incremental', incremental_strategy='microbatch', event_time='ts', batch_size='year',
+                  begin='2024-01-01') }}
+        select ts, case when year = 2025 then error('a bad year: ' || year) else year end as year from {{ ref('events') }}
+    """,
+    "models/after_yearly.sql": "select * from {{ ref('yearly') }}",
     "models/tests.yml": """
         unit_tests:
           - name: adds_two
@@ -689,6 +727,9 @@ def test_each_failure_is_named_and_blocks_its_own(failing: Scene) -> None:
         "shop.leaves": "failed",
         "shop.after_leaves": "blocked",
         "shop.after_passing": "succeeded",
+        "shop.events": "succeeded",
+        "shop.yearly": "failed",
+        "shop.after_yearly": "blocked",
     }
     assert ran.checks == {"adds_two": "failed", "takes_one": "succeeded"}
     assert ran.reasons == {
@@ -698,6 +739,8 @@ def test_each_failure_is_named_and_blocks_its_own(failing: Scene) -> None:
         "shop.after_tested": "check adds_two on shop.tested failed",
         "shop.leaves": "SystemExit: gone",
         "shop.after_leaves": "shop.leaves failed",
+        "shop.yearly": "PARTIAL SUCCESS (2/3): Invalid Input Error: a bad year: 2025",
+        "shop.after_yearly": "shop.yearly failed",
     }
 
 

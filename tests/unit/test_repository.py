@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.catalogue import find
+from orchestrator.cli.catalogue import COMMANDS, find
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -59,6 +59,11 @@ def test_a_document_names_commands_that_exist(document: str) -> None:
     code = "\n".join([*fenced, *re.findall(r"`[^`\n]+`|^ {4}.+$", text, re.MULTILINE)])
     assert not [name for name in re.findall(r"\bmake ([a-z]+)\b", code) if name not in targets]
     assert not [name for name in COMMAND.findall(code) if find(name) is None]
+
+
+def test_the_reference_has_every_command() -> None:
+    text = read("docs/reference/cli.md")
+    assert not [entry.name for entry in COMMANDS if f"`orchestrator {entry.name}" not in text]
 
 
 def test_the_readme_shows_the_two_commands() -> None:

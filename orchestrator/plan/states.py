@@ -98,9 +98,7 @@ def _due_checks(graph: AssetGraph, asset: Asset, facts: Facts) -> frozenset[str]
 
 
 def _is_due(graph: AssetGraph, check: Check, facts: Facts) -> bool:
-    written = [
-        facts.writers.get((str(key), writer.id, None)) for key in check.reads for writer in graph[key].writers
-    ]
+    written = [facts.writers.get((str(key), writer.id, None)) for key in check.reads for writer in graph[key].writers]
     known = [fact for fact in written if fact is not None and fact.status in ("succeeded", "warned")]
     if len(known) < len(written):
         return False  # something is not there, or not as a run of ours left it

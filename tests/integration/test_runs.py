@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def succeeded(ran: Ran) -> set[str]:
 
 def test_python_and_dbt_take_turns_in_one_run(sandwich: Sandwich) -> None:
     ran = sandwich.run()
-    assert (ran.status, ran.result.exit_code) == ("succeeded", 0)
+    assert (ran.status, ran.result.exit_code) == ("succeeded", 0), (ran.reasons, ran.result.reason)
     assert ran.steps == dict.fromkeys(EVERYTHING, "succeeded")
     assert ran.before("raw.flights", "shop.flights")
     assert ran.before("shop.flights", "ml.delays")
@@ -257,11 +258,12 @@ def test_an_outcome_that_cannot_be_recorded_is_not_green(sandwich: Sandwich) -> 
     class Forgetful(Records):
         """Cannot write down how shop.fleet ended."""
 
-        def record(self, *events: Event) -> None:
+        def _append(self, connection: Any, added: Iterable[Event]) -> None:
+            events = list(added)
             for event in events:
                 if isinstance(event, StepFinished) and event.key == "shop.fleet" and event.attempt_id:
                     raise RecordsError("the disk is full")
-            super().record(*events)
+            super()._append(connection, events)
 
     workspace.records = Forgetful(workspace.config.records_url)
     result = run_plan(workspace, plan)
@@ -282,11 +284,12 @@ def test_records_that_fail_for_good_end_the_run_with_an_error(sandwich: Sandwich
 
         full = False
 
-        def record(self, *events: Event) -> None:
+        def _append(self, connection: Any, added: Iterable[Event]) -> None:
+            events = list(added)
             self.full = self.full or any(isinstance(event, StepFinished) and event.attempt_id for event in events)
             if self.full:
                 raise RecordsError("the disk is full")
-            super().record(*events)
+            super()._append(connection, events)
 
     workspace.records = Full(workspace.config.records_url)
     with pytest.raises(RecordsError, match="the disk is full"):
@@ -499,7 +502,9 @@ def test_a_second_run_waits_for_the_first_and_says_who_holds_the_file(tmp_path: 
     try:
         holder = Path(f"{tmp_path}/dbt/warehouse.duckdb.holder")
         wait_until(holder.exists)
-        (first,) = ours.load().records.runs()
+        records = ours.load().records
+        wait_until(records.runs)
+        (first,) = records.runs()
 
         def let_go() -> None:
             wait_until(lambda: ours.said)
@@ -690,7 +695,8 @@ FAILING = {
     "models/yearly.sql": """
         {{ config(materialized='incremental', incremental_strategy='microbatch', event_time='ts', batch_size='year',
                   begin='2024-01-01') }}
-        select ts, case when year = 2025 then error('a bad year: ' || year) else year end as year from {{ ref('events') }}
+        select ts, case when year = 2025 then error('a bad year: ' || year) else year end as year
+        from {{ ref('events') }}
     """,
     "models/after_yearly.sql": "select * from {{ ref('yearly') }}",
     "models/tests.yml": """

@@ -41,6 +41,12 @@ class DbtSteps:
     """Ops that must not run, as found at the gate."""
     refusals: dict[str, str] = field(default_factory=dict)
     """Ops that could not be claimed or announced."""
+    attempt: int = 1
+    """How many invocations there have been, this one included."""
+    again: set[str] = field(default_factory=set)
+    """Ops that failed and will be tried in another invocation, and then those that wait for them."""
+    skipped: set[str] = field(default_factory=set)
+    """Ops that dbt skipped while something is to be tried again; decided by `settle`."""
     failed_hook: str = ""
     """`the hook …`: what else makes dbt skip nodes."""
     broken: list[BaseException] = field(default_factory=list)
@@ -63,7 +69,7 @@ class DbtSteps:
         if op.check is not None:
             return
         try:
-            self.intents[unique_id] = self.journal.intend(op)
+            self.intents[unique_id] = self.journal.intend(op, attempt=self.attempt)
         except OrchestratorError as exc:
             self.refusals[unique_id] = exc.what
             raise GateRefusedError(exc.what) from exc
@@ -77,21 +83,53 @@ class DbtSteps:
             self.board.end(outcome.unique_id, End("failed", str(exc)))
 
     def _finish(self, op: Op, outcome: NodeOutcome) -> None:
-        if op.id in self.board.ends:
+        if op.id in self.board.ends or op.id in self.again or op.id in self.skipped:
             return
         if op.id in self.verdicts or (outcome.status == "skipped" and self.board.cancelled.is_set()):
             end = self.verdicts.get(op.id) or self.board.cancelled_end
             self.journal.skip(op, end)
+        elif outcome.status == "skipped" and self.again:
+            self.skipped.add(op.id)
+            return
         elif outcome.status == "skipped":
             end = End("blocked", self._blame(op))
             self.journal.skip(op, end)
         elif op.check is not None:
             end = self._finish_check(op, outcome)
+        elif (finished := self._finish_step(op, outcome)) is not None:
+            end = finished
         else:
-            end = self._finish_step(op, outcome)
+            self.again.add(op.id)
+            return
         self.board.end(op.id, end)
 
-    def _finish_step(self, op: Op, outcome: NodeOutcome) -> End:
+    def settle(self) -> None:
+        """After dbt is done: what it skipped is tried again with what failed, unless something else blocks it."""
+        for op in self.board.ops.values():
+            if op.id not in self.skipped:
+                continue
+            if self._is_blocked(op):
+                end = End("blocked", self._blame(op))
+                self.journal.skip(op, end)
+                self.board.end(op.id, end)
+            else:
+                self.again.add(op.id)
+        self.skipped.clear()
+
+    def _is_blocked(self, op: Op) -> bool:
+        above = self.graph.ancestors([op.key]) | (op.check.reads | {op.key} if op.check is not None else set())
+        for other_id, end in self.board.ends.items():
+            other = self.board.ops[other_id]
+            if end.ending == "ok":
+                continue
+            if other.check is None and other.key in above:
+                return True
+            if other.check is not None and other.check.blocking and other.check.reads <= above and op.check is None:
+                return True
+        return False
+
+    def _finish_step(self, op: Op, outcome: NodeOutcome) -> End | None:
+        """How a step ended; None when it failed and will be tried again."""
         intent = self.intents.pop(op.id, None)
         if intent is None:
             reason = self.refusals.get(op.id) or outcome.cause
@@ -101,13 +139,17 @@ class DbtSteps:
             self.journal.succeed(intent, materialization=self._look(op, outcome), duration_s=outcome.duration_s)
             return End("ok")
         cancelled = self.board.cancelled.is_set()
+        again = not cancelled and self.attempt <= op.retry.times
         self.journal.fail(
             intent,
             Failure(self.board.cancelled_end.reason) if cancelled else self._failure(op, outcome),
             status="cancelled" if cancelled else "failed",
             reason="" if cancelled else outcome.cause,
+            will_retry=again,
             duration_s=outcome.duration_s,
         )
+        if again:
+            return None
         return End("cancelled" if cancelled else "failed", outcome.cause)
 
     def _finish_check(self, op: Op, outcome: NodeOutcome) -> End:

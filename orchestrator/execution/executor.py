@@ -224,11 +224,22 @@ class _Run:
                 self._end_forgotten(op)
 
     def _build(self, slots: threading.Semaphore) -> None:
+        """One invocation, and another one for what failed and may be tried again, with what waits for it."""
+        nodes = [op.id for op in self.board.ops.values() if op.engine == "dbt"]
+        attempt = 1
+        while nodes:
+            listener = self._invoke(nodes, slots, attempt)
+            nodes = [op.id for op in self.board.ops.values() if op.id in listener.again]
+            delay = max((self.board.ops[node].retry.delay_s for node in nodes), default=0)
+            if nodes and self.board.cancelled.wait(delay):
+                return
+            attempt += 1
+
+    def _invoke(self, nodes: list[str], slots: threading.Semaphore, attempt: int) -> DbtSteps:
         from orchestrator.dbt_engine.build import build_nodes
 
         workspace = self.workspace
         manifest = workspace.dbt_manifest()
-        nodes = [op.id for op in self.board.ops.values() if op.engine == "dbt"]
         listener = DbtSteps(
             graph=workspace.graph,
             board=self.board,
@@ -236,8 +247,9 @@ class _Run:
             database=workspace.database,
             compiled=compiled_paths(manifest, workspace.dbt_invocation.target_path),
             keep_samples=workspace.keep_samples,
+            attempt=attempt,
         )
-        gated = sum(1 for op in self.board.ops.values() if op.engine == "dbt" and not op.needs <= set(self.board.ends))
+        gated = sum(1 for node in nodes if not self.board.ops[node].needs <= set(self.board.ends))
         result = build_nodes(
             workspace.dbt_invocation,
             manifest,
@@ -249,6 +261,8 @@ class _Run:
             fail_fast=self.options.fail_fast,
         )
         self._read_result(result, listener)
+        listener.settle()
+        return listener
 
     def _read_result(self, result: BuildResult, listener: DbtSteps) -> None:
         """What the events did not tell: hooks, nodes that never started, dbt's own failure."""
@@ -264,7 +278,12 @@ class _Run:
         self.problems.extend(str(exc) for exc in listener.broken)
         if result.error:
             self.problems.append(f"dbt: {result.error}")
-        elif not (result.success or self.problems or any(end.ending != "ok" for end in self.board.ends.values())):
+        elif not (
+            result.success
+            or self.problems
+            or listener.again
+            or any(end.ending != "ok" for end in self.board.ends.values())
+        ):
             self.problems.append("dbt reports a failure that no step shows")
 
     def _compare(self, outcome: NodeOutcome) -> None:

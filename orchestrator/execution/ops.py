@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.events import PlannedStep
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.model import AssetGraph, Check
@@ -27,6 +28,7 @@ class Op:
     """Ops that must have ended well before this one starts. For dbt ops: only those that dbt itself does not order."""
     step: PlannedStep | None = None
     check: Check | None = None
+    retry: Retry = field(default_factory=Retry)
 
 
 Native = Callable[[str], frozenset[str]]
@@ -66,6 +68,7 @@ class _Builder:
             key=key,
             needs=self._needs(writer.id, writer.reads, dbt=writer.engine == "dbt"),
             step=step,
+            retry=writer.retry,
         )
 
     def check(self, check: Check, ops: Mapping[str, Op]) -> Op:

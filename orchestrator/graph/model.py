@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.keys import AssetKey, Location, Relation
 
 
@@ -36,6 +37,7 @@ class Writer:
     code_version: str | None = None
     """Changes when the code does; None when it cannot be known (then it counts as changed)."""
     raw_code: str | None = None
+    retry: Retry = field(default_factory=Retry)
 
 
 @dataclass(frozen=True, slots=True)

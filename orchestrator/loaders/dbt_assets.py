@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.errors import DefinitionError
 from orchestrator.graph.model import Asset, Check, Column, Consumer, Ephemeral, Writer
@@ -169,6 +170,7 @@ class _Builder:
             location=location,
             code_version=self.versions.of(node),
             raw_code=node.code or None,
+            retry=self.retry(node, location),
         )
         group = node.group or node.settings.get("group")
         asset = Asset(
@@ -229,6 +231,24 @@ class _Builder:
         except DefinitionError as exc:
             self.errors.append(exc)
             return None
+
+    def retry(self, item: Resource, location: Location) -> Retry:
+        """`meta.orchestrator.retries` and `.retry_delay_s`: how often a failing model is tried again, and when."""
+        ours = item.all_meta.get("orchestrator")
+        if not isinstance(ours, Mapping):
+            return Retry()
+        default = Retry()
+        times, delay = ours.get("retries", default.times), ours.get("retry_delay_s", default.delay_s)
+        if isinstance(times, int) and times >= 0 and isinstance(delay, (int, float)) and delay >= 0:
+            return Retry(times, float(delay))
+        self.errors.append(
+            DefinitionError(
+                f"{item.unique_id.split('.')[-1]} has retries {times!r} with a delay of {delay!r}",
+                at=str(location),
+                fix="write meta: {orchestrator: {retries: 2, retry_delay_s: 10}}",
+            )
+        )
+        return default
 
     def owners(self, item: Resource, group: Any, more: Mapping[str, Any] | None = None) -> tuple[str, ...]:
         """From `meta.owner`, then from the group; an email before a name."""

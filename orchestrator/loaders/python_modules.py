@@ -181,6 +181,7 @@ class _Builder:
             location=self.location(definition),
             code_version=reading.digest,
             raw_code=_source(definition),
+            retry=definition.retry,
         )
         asset = Asset(
             key=definition.key,

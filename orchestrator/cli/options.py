@@ -36,7 +36,7 @@ class WorkspaceOptions:
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="dbt profile.")] = None
     profiles_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where profiles.yml is.")] = None
     project_dir: Annotated[
-        Path | None, typer.Option(help="The dbt project or workspace; default: searched upwards.")
+        Path | None, typer.Option(metavar="DIR", help="dbt project or workspace; default: searched upwards.")
     ] = None
     vars: Annotated[str | None, typer.Option(metavar="YAML", help="dbt variables, as dbt takes them.")] = None
     env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment: a dbt target by its name.")] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from itertools import pairwise
 
 import pytest
@@ -94,18 +93,3 @@ def test_boxes_without_lines_stand_below_in_rows() -> None:
 
 def test_nothing_is_drawn_of_nothing() -> None:
     assert build_layout([], []).positions == {}
-
-
-@pytest.mark.parametrize(("size", "milliseconds"), [(500, 30), (3000, 250)])
-def test_drawing_is_fast(size: int, milliseconds: int) -> None:
-    """CPU time, the best of five: the machine is shared. Twice the budget is let pass, the figure is printed."""
-    names, edges = random_graph(size, seed=1)
-    best = min(cpu_of(names, edges) for _ in range(5))
-    print(f"{size} boxes: {best * 1000:.0f} ms")
-    assert best * 1000 <= 2 * milliseconds
-
-
-def cpu_of(names: list[str], edges: list[tuple[str, str]]) -> float:
-    start = time.process_time()
-    build_layout(names, edges)
-    return time.process_time() - start

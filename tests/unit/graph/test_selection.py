@@ -1,5 +1,3 @@
-from time import process_time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -280,21 +278,3 @@ class TestLaws:
 
 def test_the_diamond_is_closed_by_at() -> None:
     assert chosen(diamond(), "@staging.left") == ["marts.join", "raw.a", "staging.left", "staging.right"]
-
-
-def test_five_thousand_assets_are_selected_from_in_an_instant() -> None:
-    name = "layer{0}.model_{1}".format
-    assets = [
-        asset(
-            name(number % 50, number),
-            [name(parent % 50, parent) for parent in (number // 2, number // 3) if number],
-            tags=("daily",) if number % 7 == 0 else (),
-        )
-        for number in range(5000)
-    ]
-    where = build_graph(assets)
-    begin = process_time()
-    found = select(where, "@layer3.*,tag:daily models/layer7+ not tag:daily", exclude="model_17+2")
-    elapsed = process_time() - begin
-    assert len(found) > 4000
-    assert elapsed < 0.5, "50 ms on a quiet machine; ten times that is not noise"

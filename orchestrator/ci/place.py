@@ -86,6 +86,7 @@ def write_profile(place: Place) -> None:
     content = {profile.name: {"target": profile.target, "outputs": {profile.target: output}}}
     text = "# Written by `orchestrator ci`: the target in a place of its own.\n"
     text += yaml.safe_dump(content, sort_keys=False)
+    (place.directory / "external").mkdir(parents=True, exist_ok=True)
     file = place.profiles_dir / PROFILES_FILE
     if file.is_file() and file.read_text(encoding="utf-8") == text:
         return

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import subprocess
-import sys
 import textwrap
+import uuid
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from orchestrator.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -24,13 +28,15 @@ PROJECT = """
     models: {shop: {+materialized: table}}
 """
 PROFILES = "shop: {target: dev, outputs: {dev: {type: duckdb, path: dev.duckdb, schema: analytics}}}\n"
+INGESTION = f"ingestion_{uuid.uuid4().hex[:8]}"  # a name of its own: imported modules stay in the process
 FILES = {
     "dbt/dbt_project.yml": PROJECT,
     "dbt/profiles.yml": PROFILES,
     "dbt/models/sources.yml": "sources: [{name: raw, tables: [{name: orders}, {name: shops}]}]\n",
     "dbt/models/orders.sql": "select id, shop_id, amount from {{ source('raw', 'orders') }}",
     "dbt/models/shops.sql": "select id, name from {{ source('raw', 'shops') }}",
-    "dbt/models/big_orders.sql": "{{ config(materialized='view') }} select * from {{ ref('orders') }} where amount > 10",
+    "dbt/models/big_orders.sql": "{{ config(materialized='view') }} "
+    "select * from {{ ref('orders') }} where amount > 10",
     "dbt/models/report.sql": "select s.name, b.amount from {{ ref('big_orders') }} b join {{ ref('shops') }} s "
     "on s.id = b.shop_id",
     "dbt/models/old.sql": "select * from {{ ref('shops') }}",
@@ -46,8 +52,8 @@ FILES = {
             owner: {name: Ada}
             depends_on: [ref('old')]
     """,
-    "orchestrator.toml": 'name = "scene"\ndbt = "dbt"\npython = "ingestion"\n',
-    "ingestion.py": """
+    "orchestrator.toml": 'name = "scene"\ndbt = "dbt"\npython = "' + INGESTION + '"\n',
+    INGESTION + ".py": """
         from orchestrator import Context, Warehouse, asset
         from orchestrator.dbt import models as dbt
 
@@ -65,7 +71,7 @@ FILES = {
         def forecast(context: Context):
             return dbt.report.read(context)
     """,
-    ".gitignore": "*.duckdb\n",
+    ".gitignore": "*.duckdb\n__pycache__/\n",
 }
 
 
@@ -106,12 +112,20 @@ class Repo:
         self.git("commit", "-q", "-m", message)
 
     def orchestrator(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "DBT_"))}
-        command = [sys.executable, "-c", "import sys; from orchestrator.cli import main; sys.exit(main())", *arguments]
-        done = subprocess.run(
-            command, cwd=self.root, env={**kept, **(env or {})}, capture_output=True, text=True, check=False
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        """The command, in this process: dbt is imported once for all tests."""
+        out, err, started_in = io.StringIO(), io.StringIO(), Path.cwd()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name in os.environ:
+                if name.startswith(("GITHUB_", "DBT_")):
+                    patch.delenv(name)
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            os.chdir(self.root)
+            try:
+                code = main(arguments)
+            finally:
+                os.chdir(started_in)
+        return Done(code, out.getvalue(), err.getvalue())
 
     def ci(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
         return self.orchestrator("ci", "--base", "main", "--engine", "local", *arguments, env=env)
@@ -148,15 +162,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Repo:
 
 
 @pytest.fixture
-def repo(built: Repo, tmp_path: Path) -> Repo:
-    """A copy of it on a branch of its own."""
-    import shutil
-
-    root = tmp_path / "copy"
-    shutil.copytree(built.root, root, symlinks=True)
-    copy = Repo(root)
-    copy.git("checkout", "-q", "-b", "feature/less")
-    return copy
+def repo(built: Repo) -> Repo:
+    """It, on a new branch with nothing changed."""
+    built.git("checkout", "-q", "--force", "main")
+    built.git("clean", "-fdq")
+    built.git("checkout", "-q", "-B", "feature/less")
+    return built
 
 
 def test_one_edited_one_added_one_removed(repo: Repo, tmp_path: Path) -> None:
@@ -203,3 +214,81 @@ def test_one_edited_one_added_one_removed(repo: Repo, tmp_path: Path) -> None:
         "succeeded",
     )
     assert "reading main" not in again.err  # the commit's graph is kept
+
+
+def test_what_ci_says_when_nothing_differs_a_check_fails_and_a_definition_is_wrong(repo: Repo) -> None:
+    done = repo.ci()
+    assert (done.code, "✅ Nothing differs from main" in done.out) == (0, True), done.out + done.err
+    assert repo.report.startswith("# ✅ Nothing differs from main\n")
+
+    # A new check on a table that is not built: it looks at the base's.
+    repo.write({"dbt/tests/few_shops.sql": "select * from {{ ref('shops') }}"})
+    done = repo.ci("--report", "out/ci.md")
+    assert done.code == 1, done.out + done.err
+    assert "check few_shops on shop.shops failed (2 rows)" in done.out
+    report = (repo.root / "out/ci.md").read_text(encoding="utf-8")
+    assert report.startswith("# ❌ CI failed\n")
+    assert "| ❌ failed | `few_shops` | `shop.shops` | 2 |" in report
+    assert report.index("Checks that did not pass") < report.index("Checks that differ")
+
+    # The whole error, in the report and on the terminal; nothing is run.
+    repo.write({"dbt/models/broken.sql": "select * from {{ ref('nowhere') }}"})
+    done = repo.ci()
+    assert done.code == 2, done.out + done.err
+    assert "DbtProjectError" in done.err
+    assert repo.report.startswith("# ❌ CI could not run: 1 error\n\nCompared with main.\n\n```\nDbtProjectError: ")
+
+
+def test_an_unknown_base_is_said(repo: Repo) -> None:
+    done = repo.orchestrator("ci", "--base", "origin/mian", "--engine", "local")
+    assert (done.code, done.err) == (
+        2,
+        "ConfigError: --base 'origin/mian' is neither a commit of this repository nor a directory\n"
+        f"  at:  {repo.root}\n"
+        "  fix: fetch it first (`git fetch origin mian`), or name a directory\n",
+    )
+
+
+def test_schemas_that_ignore_the_target_stay_apart_and_what_cannot_is_refused(repo: Repo) -> None:
+    macro = "{% macro generate_schema_name(custom_schema_name, node) %}analytics{% endmacro %}"
+    repo.write({"dbt/macros/schema.sql": macro, "dbt/models/shops.sql": FILES["dbt/models/shops.sql"] + " -- all"})
+    before = digest(repo.root / "dbt/dev.duckdb")
+    done = repo.ci("--name", "Mine")
+    assert done.code == 0, done.out + done.err
+    assert digest(repo.root / "dbt/dev.duckdb") == before
+    assert repo.tables(".orchestrator/ci/ci_mine.duckdb") == {
+        "analytics.shops", "analytics.old", "analytics.report", "ml.forecast",
+    }  # fmt: skip
+
+    # Another database, which is nobody's place: refused before anything is written.
+    import duckdb
+
+    duckdb.connect(str(repo.root / "dbt/other.duckdb")).close()
+    profiles = PROFILES.replace("schema:", "attach: [{path: other.duckdb}], schema:")
+    fixed = "{{ config(database='other', materialized='table') }} select 1 as id"
+    repo.write({"dbt/profiles.yml": profiles, "dbt/models/fixed.sql": fixed})
+    done = repo.ci("--name", "Mine")
+    assert (done.code, done.err) == (
+        2,
+        "PlanError: nothing was built: 1 of the relations to write belong to the environment 'dev': "
+        "other.analytics.fixed (model.shop.fixed)\n"
+        "  at:  models/fixed.sql\n"
+        "  fix: let their database and file names follow the target (no fixed `database` or `location`)\n",
+    )
+    assert repo.report.startswith("# ❌ CI could not run: 1 error\n")
+
+
+def test_another_checkout_is_a_base_and_what_it_has_not_built_is_built(repo: Repo, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    repo.git("worktree", "add", "-q", "--detach", str(other), "main")
+    repo.write({"dbt/models/report.sql": FILES["dbt/models/report.sql"] + " where true"})
+    done = repo.orchestrator("ci", "--base", str(other), "--engine", "local", "--json")
+    assert done.code == 0, done.out + done.err
+    steps = {step["key"]: step["status"] for step in done.last["run"]["steps"]}
+    assert done.last["changed"] == {
+        "shop.report": [{"kind": "code", "text": "code changed", "rebuilds": True}],
+    }
+    assert steps == dict.fromkeys(
+        ["raw.orders", "raw.shops", "shop.orders", "shop.shops", "shop.big_orders", "shop.report", "ml.forecast"],
+        "succeeded",
+    )

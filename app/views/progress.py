@@ -72,15 +72,15 @@ def _draw(site: Site, shown: list[str], runs: Mapping[str, RunSummary], views: M
 def _line(site: Site, run_id: str, run: RunSummary | None, view: FlowRunView | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(look_of(_status(run, view)).badge, width=100)
-        if run is not None:
-            site.run_link(run_id, label=_title(run.selection))
-        else:
-            request = launched().get(run_id)
-            st.markdown(escape(_title(request.selection if request else "")), width="content")
+        request = launched().get(run_id)
+        title = run.selection if run is not None else request.selection if request else ""
+        st.markdown(f"**{escape(title or 'everything')}**", width="content")
         if run is not None and run.status in _ACTIVE:
             _bar(run)
         else:
             st.markdown(f":gray[{escape(_words(run, view))}]", width="stretch")
+        if run is not None:
+            site.run_link(run_id, label="Open the run")
         _button(site, run_id, run, view)
 
 
@@ -90,10 +90,6 @@ def _status(run: RunSummary | None, view: FlowRunView | None) -> str:
     if view is None:
         return "unknown"
     return {"SCHEDULED": "queued", "CANCELLED": "cancelled"}.get(view.state, "failed" if view.is_over else "starting")
-
-
-def _title(selection: str) -> str:
-    return selection or "everything"
 
 
 def _bar(run: RunSummary) -> None:

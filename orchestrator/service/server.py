@@ -27,15 +27,10 @@ PATIENCE_S = 120.0
 ATTEMPTS = 4
 LOG_LINES_SHOWN = 15
 WITHOUT_PREFECT = "run without Prefect: --engine local"
-_NOT_NEEDED_FOR_ONE_RUN = (
-    "SCHEDULER",
-    "LATE_RUNS",
-    "PAUSE_EXPIRATIONS",
-    "CANCELLATION_CLEANUP",
-    "FOREMAN",
-    "TRIGGERS",
-    "EVENT_PERSISTER",
-)
+# Each of these writes to the database every few seconds, and SQLite has one writer: on a busy machine requests of ours
+# waited a minute for its lock.
+_NOT_NEEDED_HERE = ("PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "FOREMAN", "TRIGGERS", "EVENT_PERSISTER")
+_NOT_NEEDED_FOR_ONE_RUN = ("SCHEDULER", "LATE_RUNS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +189,8 @@ class PrefectServer:
         }
         if self.auth:
             ours["PREFECT_SERVER_API_AUTH_STRING"] = self.auth
-        if self._for_one_run:
-            ours |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _NOT_NEEDED_FOR_ONE_RUN}
+        idle = (*_NOT_NEEDED_HERE, *(_NOT_NEEDED_FOR_ONE_RUN if self._for_one_run else ()))
+        ours |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in idle}
         return inherited | ours
 
     def _log_end(self) -> str:

@@ -15,7 +15,8 @@ from orchestrator.service.connection import Connection
 if TYPE_CHECKING:
     from orchestrator.workspace import Workspace
 
-POLL_S = 1
+POLL_S = 2
+"""Every poll of a worker is two transactions of the server."""
 _PATHS = ("project_dir", "profiles_dir")
 
 

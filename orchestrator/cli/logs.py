@@ -27,7 +27,13 @@ def command(
     if options.json:
         print_json(
             [
-                {"at": line.at.isoformat(), "level": line.level, "key": line.key, "message": line.message}
+                {
+                    "schema_version": 1,
+                    "at": line.at.isoformat(),
+                    "level": line.level,
+                    "key": line.key,
+                    "message": line.message,
+                }
                 for line in lines
             ]
         )

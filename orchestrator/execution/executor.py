@@ -94,8 +94,12 @@ class _Run:
             )
             self._announce()
             try:
+                self.board = Board({}, cancelled=cancel)
                 self.board = Board(self._ops(), cancelled=cancel)
                 self._work()
+            except KeyboardInterrupt:  # while dbt was still getting ready; later ones are met where the work is done
+                cancel.set()
+                return self._finish(started)
             except Exception as exc:
                 self.problems.append(str(exc))
                 self._finish(started)

@@ -81,23 +81,21 @@ class Journal:
     def intend(self, op: Op, *, attempt: int = 1) -> Intent:
         """Claim what the op writes and say so, before it starts. Raises ClaimedElsewhereError."""
         writer = next(writer for writer in self.graph[op.key].writers if writer.id == op.id)
-        token = self.records.claim(self.environment, str(op.key), op.id, None, run_id=self.run_id)
-        intent = Intent(op, writer, f"{self.run_id}-{uuid.uuid4().hex[:8]}", token, now())
+        attempt_id = f"{self.run_id}-{uuid.uuid4().hex[:8]}"
         with self._guard:
-            inputs = {str(key): self.versions.get(key) for key in sorted(writer.reads)}
-        self.emit(
-            StepStarted(
+            event = StepStarted(
                 **self._common(),
                 key=str(op.key),
                 writer=op.id,
                 kind="action" if op.kind == "action" else "asset",
-                attempt_id=intent.attempt_id,
+                attempt_id=attempt_id,
                 attempt=attempt,
                 code_version=writer.code_version,
-                inputs=inputs,
+                inputs={str(key): self.versions.get(key) for key in sorted(writer.reads)},
             )
-        )
-        return intent
+            token = self.records.begin(event)
+            self._pass_on(event)
+        return Intent(op, writer, attempt_id, token, event.at)
 
     def holds(self, intent: Intent) -> bool:
         """Whether the attempt may still commit."""
@@ -143,9 +141,10 @@ class Journal:
             duration_s=duration_s if duration_s is not None else (common["at"] - intent.started).total_seconds(),
             **rest,
         )
-        self.emit(event)
+        with self._guard:
+            self.records.end(event, token=intent.token)
+            self._pass_on(event)
         self.steps[intent.op.id] = event
-        self.records.release(self.environment, str(intent.op.key), intent.op.id, None, token=intent.token)
 
     def _joined(self, intent: Intent) -> str:
         # The same form as plan.states.current_versions: one writer, one id; several, joined in the writers' order.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from orchestrator.definitions.events import ColumnInfo, Event, RunFinished, RunStarted
+from orchestrator.definitions.events import ColumnInfo, Event, RunFinished, RunStarted, StepFinished, StepStarted
 from orchestrator.definitions.facts import Facts
 from orchestrator.records import claims, liveness, readers
 from orchestrator.records.database import Database
@@ -49,6 +49,23 @@ class Records:
             return
         with self._database.writing() as connection:
             self._append(connection, events)
+
+    def begin(self, event: StepStarted) -> int:
+        """Claim what the step writes and record that it starts, in one transaction; the claim's fencing token.
+
+        Raises ClaimedElsewhereError while another live run holds the claim; then nothing is recorded.
+        """
+        with self._database.writing() as connection:
+            self._database.lock(connection)
+            token = claims.claim(connection, _slot(event), run_id=event.run_id, as_of=_now())
+            self._append(connection, [event])
+            return token
+
+    def end(self, event: StepFinished, *, token: int) -> None:
+        """Record how a step ended and give its claim back, in one transaction."""
+        with self._database.writing() as connection:
+            self._append(connection, [event])
+            claims.release(connection, _slot(event), token=token)
 
     def rebuild(self) -> None:
         """Compute the read models again from the events. Expensive: reads everything that ever happened."""
@@ -225,6 +242,10 @@ class Records:
         """{(key, writer): median seconds of its last seven successes}"""
         with self._database.reading() as connection:
             return readers.read_durations(connection, environment)
+
+
+def _slot(event: StepStarted | StepFinished) -> claims.Slot:
+    return claims.build_slot(event.environment, event.key, event.writer, event.partition)
 
 
 _APPEND = insert(events)

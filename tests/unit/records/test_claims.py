@@ -63,6 +63,37 @@ def test_a_live_run_keeps_its_claim(records: Records, sleeper: subprocess.Popen[
     assert records.holds("dev", *FLIGHTS, "2013-02", token=token)
 
 
+def test_a_step_that_begins_is_claimed_and_one_that_ends_is_free(records: Records):
+    run = Run("run-1")
+    records.record(run.started(FLIGHTS))
+    token = records.begin(run.begins(FLIGHTS, "run-1-a"))
+    assert records.holds("dev", *FLIGHTS, None, token=token)
+    assert [step.status for step in records.run("run-1").steps] == ["running"]
+    records.end(run.ends(FLIGHTS, "run-1-a"), token=token)
+    assert not records.holds("dev", *FLIGHTS, None, token=token)
+    assert [step.status for step in records.run("run-1").steps] == ["succeeded"]
+
+
+def test_a_refused_step_is_not_recorded(records: Records, sleeper: subprocess.Popen[bytes]):
+    first, second = Run("run-1", pid=sleeper.pid), Run("run-2")
+    records.record(first.started(FLIGHTS), second.started(FLIGHTS))
+    token = records.begin(first.begins(FLIGHTS, "run-1-a"))
+    with pytest.raises(ClaimedElsewhereError):
+        records.begin(second.begins(FLIGHTS, "run-2-a"))
+    assert [step.status for step in records.run("run-2").steps] == ["waiting"]
+    assert records.holds("dev", *FLIGHTS, None, token=token)
+
+
+def test_a_late_end_does_not_free_what_another_has_taken_over(records: Records, sleeper: subprocess.Popen[bytes]):
+    first, second = Run("run-1", pid=sleeper.pid), Run("run-2")
+    records.record(first.started(FLIGHTS), second.started(FLIGHTS))
+    stale = records.begin(first.begins(FLIGHTS, "run-1-a"))
+    kill(sleeper)
+    token = records.begin(second.begins(FLIGHTS, "run-2-a"))
+    records.end(first.ends(FLIGHTS, "run-1-a"), token=stale)
+    assert records.holds("dev", *FLIGHTS, None, token=token)
+
+
 def test_claims_of_other_partitions_writers_and_environments_are_free(records: Records):
     records.claim("dev", *FLIGHTS, "2013-02", run_id="run-1")
     records.claim("dev", *FLIGHTS, "2013-03", run_id="run-2")

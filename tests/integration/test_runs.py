@@ -466,6 +466,7 @@ print(ran.status)
 
 def start_child(scene: Scene, *selection: str) -> subprocess.Popen[str]:
     """`orchestrator run` in a process of its own."""
+    scene.load()  # parsed here, where dbt is imported already
     repository = Path(__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(scene.root), *selection],

@@ -102,7 +102,8 @@ class _Worker:
         if self._starts >= WORKER_STARTS:
             raise ServiceError("the worker has ended" + _quoted(self.last_lines), fix="start orchestrator dev again")
         self.setting.say("worker  | has ended; starting another one")
-        PrefectApi(self.api_url, auth=self.auth).register()  # closes the run that died with it
+        begun = ("PENDING", "RUNNING", "CANCELLING")  # what is scheduled waits for the next one
+        PrefectApi(self.api_url, auth=self.auth).close(begun, why="its worker has died")
         self.start()
 
     def stop(self) -> None:

@@ -50,7 +50,7 @@ class PrefectApi:
     auth: str | None = field(default=None, repr=False)
 
     def register(self) -> None:
-        """Make the work pool and the deployment, or leave them as they are. Runs that nobody waits for are closed."""
+        """Make the work pool and the deployment, or leave them as they are. What an earlier session left is closed."""
         with self._client() as client:
             flow = _json(client.post("/flows/", json={"name": FLOW}))
             # 409: it is there already. Its template is filled in by the worker.
@@ -62,9 +62,14 @@ class PrefectApi:
                 "enforce_parameter_schema": False,
                 "description": "Runs that the app asks for. Kept by orchestrator dev.",
             }
-            found = _json(client.post("/deployments/", json=deployment))
-            for run in _runs(client, {"deployment_id": {"any_": [found["id"]]}, "state": _states(_UNFINISHED)}):
-                _set_state(client, run.id, "CRASHED", "orchestrator dev was stopped before it had ended")
+            _json(client.post("/deployments/", json=deployment))
+        self.close(_UNFINISHED, why="orchestrator dev was stopped before it had ended")
+
+    def close(self, states: Sequence[str], *, why: str) -> None:
+        """End the runs in these states that no worker will end."""
+        with self._client() as client:
+            for run in _runs(client, {"state": _states(states)}, deployments={"name": {"any_": [DEPLOYMENT]}}):
+                _set_state(client, run.id, "CRASHED", why)
 
     def launch(self, request: RunRequest) -> FlowRunView:
         """Ask for a run; the same request asked for again is the same run."""
@@ -122,8 +127,8 @@ def _json(response: httpx.Response, *, allowed: Sequence[int] = ()) -> Any:
     return response.json()
 
 
-def _runs(client: httpx.Client, flow_runs: Mapping[str, Any]) -> list[FlowRunView]:
-    return [_view(run) for run in _json(client.post("/flow_runs/filter", json={"flow_runs": flow_runs}))]
+def _runs(client: httpx.Client, flow_runs: Mapping[str, Any], **more: Any) -> list[FlowRunView]:
+    return [_view(run) for run in _json(client.post("/flow_runs/filter", json={"flow_runs": flow_runs, **more}))]
 
 
 def _states(types: Sequence[str]) -> dict[str, Any]:

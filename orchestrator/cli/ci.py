@@ -59,7 +59,7 @@ def command(
     run_options = RunOptions(threads=threads, fail_fast=fail_fast, command=typed_command())
     chosen = engine_name(engine)
     head = options.load()
-    if not options.json:
+    if not options.json and not head.errors:  # errors are raised below
         print_findings(head)
     reporter = _Reporter(report or head.state_dir / "ci" / "report.md", options)
     outcome = Outcome(base)

@@ -6,6 +6,7 @@ Imports no prefect: its import takes seconds, and the app and `orchestrator dev`
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ DEPLOYMENT = "materialize"
 WORK_POOL = "orchestrator"
 WORKER_TYPE = "orchestrator"
 TIMEOUT_S = 15.0
+BUSY = 503
+"""What Prefect answers while its SQLite is locked."""
+BUSY_DELAYS_S = (0.3, 1.0, 2.0, 4.0)
 _UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 
 
@@ -52,9 +56,9 @@ class PrefectApi:
     def register(self) -> None:
         """Make the work pool and the deployment, or leave them as they are. What an earlier session left is closed."""
         with self._client() as client:
-            flow = _json(client.post("/flows/", json={"name": FLOW}))
+            flow = _json(_post(client, "/flows/", {"name": FLOW}))
             # 409: it is there already. Its template is filled in by the worker.
-            _json(client.post("/work_pools/", json={"name": WORK_POOL, "type": WORKER_TYPE}), allowed=(409,))
+            _json(_post(client, "/work_pools/", {"name": WORK_POOL, "type": WORKER_TYPE}), allowed=(409,))
             deployment = {
                 "name": DEPLOYMENT,
                 "flow_id": flow["id"],
@@ -62,7 +66,7 @@ class PrefectApi:
                 "enforce_parameter_schema": False,
                 "description": "Runs that the app asks for. Kept by orchestrator dev.",
             }
-            _json(client.post("/deployments/", json=deployment))
+            _json(_post(client, "/deployments/", deployment))
         self.close(_UNFINISHED, why="orchestrator dev was stopped before it had ended")
 
     def close(self, states: Sequence[str], *, why: str) -> None:
@@ -83,7 +87,7 @@ class PrefectApi:
                 "idempotency_key": request.run_id,
                 "state": {"type": "SCHEDULED", "name": "Scheduled", "message": "asked for in the app"},
             }
-            return _view(_json(client.post(f"/deployments/{_json(answer)['id']}/create_flow_run", json=body)))
+            return _view(_json(_post(client, f"/deployments/{_json(answer)['id']}/create_flow_run", body)))
 
     def look(self, run_ids: Sequence[str]) -> dict[str, FlowRunView]:
         """{run id: what Prefect knows}, for those that were asked for here."""
@@ -127,8 +131,18 @@ def _json(response: httpx.Response, *, allowed: Sequence[int] = ()) -> Any:
     return response.json()
 
 
+def _post(client: httpx.Client, path: str, body: Mapping[str, Any]) -> httpx.Response:
+    """Post, and post again while the server says that it is too busy. Nothing here does more when it is done twice."""
+    for delay in BUSY_DELAYS_S:
+        response = client.post(path, json=body)
+        if response.status_code != BUSY:
+            return response
+        time.sleep(delay)
+    return client.post(path, json=body)
+
+
 def _runs(client: httpx.Client, flow_runs: Mapping[str, Any], **more: Any) -> list[FlowRunView]:
-    return [_view(run) for run in _json(client.post("/flow_runs/filter", json={"flow_runs": flow_runs, **more}))]
+    return [_view(run) for run in _json(_post(client, "/flow_runs/filter", {"flow_runs": flow_runs, **more}))]
 
 
 def _states(types: Sequence[str]) -> dict[str, Any]:
@@ -137,7 +151,7 @@ def _states(types: Sequence[str]) -> dict[str, Any]:
 
 def _set_state(client: httpx.Client, flow_run_id: str, state: str, message: str) -> None:
     body = {"state": {"type": state, "name": state.capitalize(), "message": message}, "force": state == "CRASHED"}
-    _json(client.post(f"/flow_runs/{flow_run_id}/set_state", json=body))
+    _json(_post(client, f"/flow_runs/{flow_run_id}/set_state", body))
 
 
 def _view(run: Mapping[str, Any]) -> FlowRunView:

@@ -106,9 +106,7 @@ def named_env_vars(project_dir: Path) -> set[str]:
     return found
 
 
-def scan_files(
-    directory: Path, *, skipped: Iterable[str] = (), folders: bool = True
-) -> Iterator[tuple[str, int, int]]:
+def scan_files(directory: Path, *, skipped: Iterable[str] = (), folders: bool = True) -> Iterator[tuple[str, int, int]]:
     """(path, mtime_ns, size) of the files in `directory` that definitions may be read from.
 
     `skipped` are names in the directory itself; without `folders` nothing below it is looked at.

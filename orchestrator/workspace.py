@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,12 @@ from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError
 from orchestrator.graph.model import AssetGraph
 from orchestrator.graph.references import index_references
+from orchestrator.graph.selection import select
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
-from orchestrator.plan.states import AssetState, build_states
+from orchestrator.plan.run_plan import RunPlan, build_run_plan
+from orchestrator.plan.states import AssetState, build_states, newest_results
 from orchestrator.resources.dbt_profile import Profile
 from orchestrator.resources.duckdb import DuckDBFile
 
@@ -139,6 +141,39 @@ class Workspace:
     def relate(self, table: Table) -> Relation:
         """Where a Python table lives in this environment."""
         return relate(table, self.project.profile if self.project is not None else None)
+
+    def plan(
+        self,
+        words: Sequence[str] = (),
+        *,
+        exclude: Sequence[str] = (),
+        stale: bool = False,
+        full_refresh: bool = False,
+    ) -> RunPlan:
+        """What a run of these selection words would do now: the command line, the app and the worker ask here.
+
+        Raises DefinitionErrors, SelectionError.
+        """
+        self.require_sound()
+        facts = self.facts()
+        states = build_states(self.graph, facts)
+        selected = select(
+            self.graph,
+            list(words) or None,
+            exclude=list(exclude) or None,
+            states={key: state.state for key, state in states.items()},
+            results=newest_results(facts),
+        )
+        without = f" --exclude {' '.join(exclude)}" if exclude else ""
+        return build_run_plan(
+            self.graph,
+            selected,
+            states=states,
+            environment=self.environment,
+            selection=" ".join(words) + without,
+            stale=stale,
+            full_refresh=full_refresh,
+        )
 
     def require_sound(self) -> None:
         """Raise DefinitionErrors when anything is wrong with the definitions."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,12 +12,12 @@ from rich.text import Text
 from orchestrator.cli.json_forms import plan_json
 from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
 from orchestrator.cli.output import STATUSES, count, make_console, one_line, print_json
-from orchestrator.cli.workspaces import print_findings, selected_keys
+from orchestrator.cli.workspaces import print_findings
 from orchestrator.graph.model import AssetGraph
-from orchestrator.plan.run_plan import RunPlan, build_run_plan
+from orchestrator.plan.run_plan import RunPlan
 
 if TYPE_CHECKING:
-    from orchestrator.workspace import Workspace
+    pass
 
 CHECK_WIDTH = 40
 Stale = Annotated[bool, typer.Option("--stale", help="Only what is out of date, and what that feeds.")]
@@ -36,34 +35,14 @@ def command(
 ) -> int:
     """What `run` would do with the same words, and why. Nothing is run."""
     workspace = options.load()
-    plan = make_plan(
-        workspace, selection_words(selection, select), exclude=exclude or (), stale=stale, full_refresh=full_refresh
-    )
+    words = selection_words(selection, select)
+    plan = workspace.plan(words, exclude=exclude or (), stale=stale, full_refresh=full_refresh)
     if options.json:
         print_json(plan_json(plan))
         return 0
     make_console().print(plan_table(workspace.graph, plan))
     print_findings(workspace)
     return 0
-
-
-def make_plan(
-    workspace: Workspace, words: Sequence[str], *, exclude: Sequence[str] = (), stale: bool, full_refresh: bool
-) -> RunPlan:
-    """The plan for what was typed; `plan` and `run` both use it. Raises DefinitionErrors, SelectionError."""
-    workspace.require_sound()
-    facts, states = workspace.facts(), workspace.states()
-    selected = selected_keys(workspace.graph, words, exclude=exclude, states=states, facts=facts)
-    without = f" --exclude {' '.join(exclude)}" if exclude else ""
-    return build_run_plan(
-        workspace.graph,
-        selected,
-        states=states,
-        environment=workspace.environment,
-        selection=" ".join(words) + without,
-        stale=stale,
-        full_refresh=full_refresh,
-    )
 
 
 def plan_table(graph: AssetGraph, plan: RunPlan) -> RenderableType:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
 from orchestrator.cli.output import make_console, print_json, program, utc_now
-from orchestrator.cli.plan import FullRefresh, Stale, make_plan
+from orchestrator.cli.plan import FullRefresh, Stale
 from orchestrator.cli.progress import Progress, listener, make_progress
 from orchestrator.cli.run_view import RunView, summary_json
 from orchestrator.cli.summary import print_summary
@@ -48,9 +48,8 @@ def command(
     """
     name = engine_name(engine)
     workspace = options.load()
-    plan = make_plan(
-        workspace, selection_words(selection, select), exclude=exclude or (), stale=stale, full_refresh=full_refresh
-    )
+    words = selection_words(selection, select)
+    plan = workspace.plan(words, exclude=exclude or (), stale=stale, full_refresh=full_refresh)
     return run_and_report(workspace, plan, options=options, engine=name, threads=threads, fail_fast=fail_fast)
 
 

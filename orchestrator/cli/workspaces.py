@@ -12,6 +12,7 @@ from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.model import AssetGraph
 from orchestrator.graph.selection import select
+from orchestrator.plan.states import newest_results
 
 if TYPE_CHECKING:
     from orchestrator.workspace import Workspace
@@ -31,13 +32,7 @@ def selected_keys(
         return frozenset(graph.assets)
     words = {key: state.state for key, state in states.items()}
     chosen = list(selection) or (["*"] if external else None)
-    return select(graph, chosen, exclude=list(exclude) or None, states=words, results=last_results(facts))
-
-
-def last_results(facts: Facts) -> dict[AssetKey, str]:
-    """{asset: how its newest attempt ended}, for `result:` selections."""
-    newest = sorted(facts.writers.values(), key=lambda fact: fact.at)
-    return {AssetKey.parse(fact.key): fact.status for fact in newest}
+    return select(graph, chosen, exclude=list(exclude) or None, states=words, results=newest_results(facts))
 
 
 def print_findings(workspace: Workspace) -> None:

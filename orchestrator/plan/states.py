@@ -31,6 +31,12 @@ def build_states(graph: AssetGraph, facts: Facts) -> dict[AssetKey, AssetState]:
     return {key: _asset_state(graph, asset, facts, versions) for key, asset in graph.assets.items()}
 
 
+def newest_results(facts: Facts) -> dict[AssetKey, str]:
+    """{asset: how its newest attempt ended}, for `result:` selections."""
+    newest = sorted(facts.writers.values(), key=lambda fact: fact.at)
+    return {AssetKey.parse(fact.key): fact.status for fact in newest}
+
+
 def current_versions(graph: AssetGraph, facts: Facts) -> dict[AssetKey, str | None]:
     """{asset: its version}, the attempt id of its newest success; None if nothing is recorded for it.
 

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from orchestrator.definitions.keys import AssetKey
 from orchestrator.execution.executor import new_run_id
-from orchestrator.graph.selection import select
-from orchestrator.plan.run_plan import RunPlan, build_run_plan
+from orchestrator.plan.run_plan import RunPlan
 from orchestrator.workspace import Workspace
 
 
@@ -65,25 +63,6 @@ class RunRequest:
 
 def plan_request(workspace: Workspace, request: RunRequest) -> RunPlan:
     """What the request would do in the workspace as it is now. Raises DefinitionErrors, SelectionError."""
-    workspace.require_sound()
-    facts, states = workspace.facts(), workspace.states()
-    newest = sorted(facts.writers.values(), key=lambda fact: fact.at)
-    selected = select(
-        workspace.graph,
-        list(request.select) or None,
-        exclude=list(request.exclude) or None,
-        states={key: state.state for key, state in states.items()},
-        results={AssetKey.parse(fact.key): fact.status for fact in newest},
+    return workspace.plan(
+        request.select, exclude=request.exclude, stale=request.stale, full_refresh=request.full_refresh
     )
-    return build_run_plan(
-        workspace.graph,
-        selected,
-        states=states,
-        environment=workspace.environment,
-        selection=request.selection,
-        stale=request.stale,
-        full_refresh=request.full_refresh,
-    )
-
-
-__all__ = ["RunRequest", "plan_request"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -46,7 +45,7 @@ def summary_texts(
     everything: list[StepFinished | CheckFinished] = [*steps, *checks]
     for failed in everything[:FAILURES_SHOWN]:
         yield Text()
-        yield _failure(failed, view=view, graph=graph, retry=(f"{program} run", options) if commands else None)
+        yield _failure(failed, view=view, graph=graph)
     if len(everything) > FAILURES_SHOWN:
         yield Text(f"\n… and {len(everything) - FAILURES_SHOWN} more failures: see the run's record below")
     yield from _warnings(view)
@@ -57,10 +56,7 @@ def summary_texts(
         yield _next(view, program=program, options=options)
 
 
-def _failure(
-    failed: StepFinished | CheckFinished, *, view: RunView, graph: AssetGraph, retry: tuple[str, str] | None
-) -> Text:
-    """`retry` is what stands before and after a selection in the command that tries again."""
+def _failure(failed: StepFinished | CheckFinished, *, view: RunView, graph: AssetGraph) -> Text:
     text = _failed_step(failed, graph) if isinstance(failed, StepFinished) else _failed_check(failed, graph)
     _add_failure(text, failed.failure, failed.reason)
     blocked = blocked_by(failed, view=view, graph=graph)
@@ -68,10 +64,6 @@ def _failure(
         listed = ", ".join(blocked[:BLOCKED_SHOWN])
         more = f" and {len(blocked) - BLOCKED_SHOWN} more" if len(blocked) > BLOCKED_SHOWN else ""
         text.append("\n    blocked:  ", style="quiet").append(listed + more, style="attention")
-    if retry is not None and (isinstance(failed, CheckFinished) or failed.kind != "hook"):
-        before, after = retry
-        command = f"{before} {shlex.quote(f'{failed.key}+')}{after}"
-        text.append("\n    retry:    ", style="quiet").append(command, style="command")
     return text
 
 
@@ -175,12 +167,17 @@ _ORDER = ("succeeded", "warned", "failed", "unknown", "blocked", "cancelled", "u
 def _next(view: RunView, *, program: str, options: str) -> Text:
     """Commands to paste, with their full path."""
     run_id = view.started.run_id if view.started else ""
-    commands = [(f"{program} dev{options}", "look at the lineage")]
     if view.status == "succeeded":
-        commands.append((f"{program} ls{options}", "see what is there"))
+        commands = [
+            (f"{program} dev{options}", "look at the lineage"),
+            (f"{program} ls{options}", "see what is there"),
+        ]
     else:
-        commands.append((f"{program} runs {run_id}{options}", "see the record"))
-        commands.append((f"{program} run --stale{options}", "build the rest"))
+        commands = [
+            (f"{program} retry {run_id}{options}", "when it is mended"),
+            (f"{program} runs {run_id}{options}", "see the record"),
+            (f"{program} dev{options}", "look at the lineage"),
+        ]
     width = max(len(meaning) for _, meaning in commands)
     text = Text("Next", style="title")
     for command, meaning in commands:

@@ -22,7 +22,6 @@ def test_failures_first_with_what_they_blocked_and_the_command_that_retries() ->
       File "python_assets/ml.py", line 12, in delays
         fit(rows)
     blocked:  marts.report, ops.vacuum
-    retry:    /home/ann/.venv/bin/orchestrator run ml.delays+ --target dev
 
 ! 1 check warned
     unique_flight on staging.flights: 3 rows
@@ -30,9 +29,9 @@ def test_failures_first_with_what_they_blocked_and_the_command_that_retries() ->
 Failed in 6.0 s  steps: 2 succeeded, 1 failed, 2 blocked; checks: 1 warned
 
 Next
-  look at the lineage  /home/ann/.venv/bin/orchestrator dev --target dev
+  when it is mended    /home/ann/.venv/bin/orchestrator retry 1122-110000-ab12 --target dev
   see the record       /home/ann/.venv/bin/orchestrator runs 1122-110000-ab12 --target dev
-  build the rest       /home/ann/.venv/bin/orchestrator run --stale --target dev"""
+  look at the lineage  /home/ann/.venv/bin/orchestrator dev --target dev"""
     )
 
 
@@ -56,8 +55,7 @@ def test_a_failing_model_names_its_compiled_sql() -> None:
         """✗ staging.flights failed  dbt_project/models/staging/flights.sql:1
     Runtime Error in model flights
       Binder Error: no column x
-    compiled: target/run/flights.sql
-    retry:    /home/ann/.venv/bin/orchestrator run staging.flights+"""
+    compiled: target/run/flights.sql"""
         in text
     )
 

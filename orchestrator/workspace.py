@@ -85,7 +85,17 @@ class Workspace:
         return self.__dict__.get("records") or open_records(self.config.records_url, create=False)
 
     def facts(self) -> Facts:
-        """What is recorded about this environment."""
+        """What is recorded about this environment. A run that is found dead here is recorded as lost first."""
+        facts = self._read_facts()
+        if any(fact.status == "running" for fact in facts.writers.values()) and self.reap():
+            return self._read_facts()
+        return facts
+
+    def reap(self) -> list[str]:
+        """Record runs whose process is dead as lost, what they were writing as unknown; their ids."""
+        return self.records.reap(self.environment)
+
+    def _read_facts(self) -> Facts:
         opened = self.__dict__.get("history") or self.__dict__.get("records")
         if opened is None:
             from orchestrator.records.quick import read_facts

@@ -46,6 +46,8 @@ def command(
     """Recorded runs of the environment, newest first; with a run's id its steps, failures first."""
     workspace = options.load()
     records, environment = workspace.history, workspace.environment
+    if any(item.status == "running" for item in records.runs(environment, limit=limit)):
+        workspace.reap()
     if run is None:
         listed = records.runs(environment, limit=limit)
         if options.json:

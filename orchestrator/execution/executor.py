@@ -75,6 +75,8 @@ class _Run:
     run_id: str
     problems: list[str] = field(default_factory=list)
     """What went wrong with the run as a whole."""
+    crashed: bool = False
+    """True when the executor itself met an error."""
     journal: Journal = field(init=False)
     board: Board = field(init=False)
 
@@ -101,6 +103,7 @@ class _Run:
                 cancel.set()
                 return self._finish(started)
             except Exception as exc:
+                self.crashed = True
                 self.problems.append(str(exc))
                 self._finish(started)
                 raise
@@ -405,14 +408,13 @@ class _Run:
 
     def _status(self) -> RunStatus:
         """Succeeded only if nothing at all says otherwise: no problem, every planned op ended well."""
-        ends = [end.ending for end in self.board.ends.values()] if hasattr(self, "board") else []
-        failed = "failed" in ends
-        if self.problems or (failed and not self._interrupted()):
+        if self.crashed:
             return "failed"
-        if "cancelled" in ends or self._interrupted():
+        if self._interrupted():  # what dbt or a step complains of while it is being stopped is no failure of its own
             return "cancelled"
+        ended_badly = any(end.ending != "ok" for end in self.board.ends.values())
         missing = [step for step in self.plan.to_build if step.writer not in self.journal.steps]
-        return "failed" if "blocked" in ends or failed or missing else "succeeded"
+        return "failed" if self.problems or ended_badly or missing else "succeeded"
 
     def _interrupted(self) -> bool:
         return self.board.cancelled.is_set() and not self.options.fail_fast

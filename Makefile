@@ -1,6 +1,6 @@
 # Everything goes through .venv, which `.ci/setup` makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help run test dev bench clean
+.PHONY: help run test dev bench soak clean
 BIN := .venv/bin
 
 help: ## Show this list
@@ -30,6 +30,10 @@ test: ## Lint, types, import contracts and all tests
 bench: ## Measure start-up times and the like
 	@.ci/setup dev
 	$(BIN)/pytest -m bench tests/benchmarks
+
+soak: ## Kill 50 runs at random moments (SOAK_KILLS=n) and look at what they leave
+	@.ci/setup dev
+	$(BIN)/pytest -m soak tests/soak -s
 
 clean: ## Remove .venv, the example's database and records, and all caches
 	rm -rf .venv .orchestrator .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -42,7 +42,7 @@ def command(
     base: Annotated[str, typer.Option(metavar="REF|DIR", help="What to compare with: a git ref or another checkout.")],
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the Markdown report goes.")] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the run's place is called; default: the branch.")
+        str | None, typer.Option("--name", metavar="NAME", help="What the run's place is called; default: the branch.")
     ] = None,
     fail_fast: FailFast = False,
     threads: Threads = None,

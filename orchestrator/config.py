@@ -112,6 +112,12 @@ def _checked(root: Path, file: Path, settings: Mapping[str, Any]) -> Config:
                 fix=did_you_mean(name, KNOWN_SETTINGS) or f"known settings: {', '.join(KNOWN_SETTINGS)}",
             )
     dirs = tuple((root / name).resolve() for name in _names(settings.get("dbt", ()), "dbt", file))
+    if len(dirs) > 1:
+        raise ConfigError(
+            f"'dbt' names {len(dirs)} projects; a workspace has one so far",
+            at=str(file),
+            fix="name one project here, and give each other one a workspace of its own",
+        )
     for directory in dirs:
         if not (directory / "dbt_project.yml").is_file():
             raise ConfigError(

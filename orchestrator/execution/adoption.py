@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ from orchestrator.definitions.events import Materialization, PlannedStep, RunFin
 from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import PlanError
-from orchestrator.execution.executor import new_run_id
+from orchestrator.execution.executor import current_user, new_run_id
 from orchestrator.execution.journal import Journal, now
 from orchestrator.execution.ops import Op
 from orchestrator.graph.model import Writer
@@ -126,7 +125,7 @@ def _record(
             command=command,
             selection="adopt",
             engine="local",
-            by=f"{getpass.getuser()}@{socket.gethostname()}",
+            by=f"{current_user()}@{socket.gethostname()}",
             pid=os.getpid(),
             steps=steps,
         )

@@ -156,7 +156,7 @@ class _Run:
                 command=self.options.command,
                 selection=self.plan.selection,
                 engine=self.options.engine,
-                by=f"{_user()}@{socket.gethostname()}",
+                by=f"{current_user()}@{socket.gethostname()}",
                 pid=os.getpid(),
                 steps=self.plan.steps,
             )
@@ -420,7 +420,8 @@ class _Run:
         return self.board.cancelled.is_set() and not self.options.fail_fast
 
 
-def _user() -> str:
+def current_user() -> str:
+    """Who runs this; containers without a user name are no reason to fail."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

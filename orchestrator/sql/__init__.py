@@ -1,0 +1,42 @@
+"""What SQL says: tables, columns, diagnostics, fingerprints. The only home of sqlglot.
+
+In comes SQL as a database gets it, with the columns of the tables it reads; out comes what it reads and writes, down to
+columns, or the reason why that cannot be told. Pure: no file, no database. Importing this package does not import
+sqlglot; `analyze` does. May import `definitions` and `errors` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.sql.model import Diagnostic, OutputColumn, SqlLineage, StatementLineage
+
+if TYPE_CHECKING:
+    from orchestrator.sql.schema import Schema
+
+
+def analyze(
+    sql: str,
+    *,
+    dialect: str,
+    schema: Mapping[str, Any] | Schema | None = None,
+    default_db: str | None = None,
+    default_schema: str | None = None,
+) -> SqlLineage:
+    """What `sql` reads and writes, and where each output column comes from. Never raises on SQL, however wrong.
+
+    `dialect` is a dialect's name or a dbt adapter type. `schema` is {table: {column: type}} or {table: [column]},
+    nested or with dotted names; tables that are not in it are analysed as far as possible. `default_db` and
+    `default_schema` complete unqualified names.
+
+    >>> found = analyze("select o.id, sum(o.amount) as total from orders o group by o.id", dialect="duckdb")
+    >>> found.reads, dict(found.columns)
+    (('orders',), {'id': (('orders', 'id'),), 'total': (('orders', 'amount'),)})
+    """
+    from orchestrator.sql.analyze import analyze as run
+
+    return run(sql, dialect=dialect, schema=schema, default_db=default_db, default_schema=default_schema)
+
+
+__all__ = ["Diagnostic", "OutputColumn", "SqlLineage", "StatementLineage", "analyze"]

@@ -1,0 +1,72 @@
+"""The columns of tables as the caller knows them. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.sql.dialects import Dialect
+
+Columns = tuple[tuple[str, str | None], ...]
+"""((column, type), …) in order, normalised."""
+
+
+class Schema:
+    """Tables by their normalised names; one may be named with fewer or more parts than it is asked for."""
+
+    def __init__(self, tables: Mapping[tuple[str, ...], Columns]) -> None:
+        self._tables = tables
+        self._by_name: dict[str, list[tuple[str, ...]]] | None = None
+
+    def columns(self, parts: tuple[str, ...]) -> Columns | None:
+        """The columns of a table; None if nobody knows them, or two tables of other schemas might be meant."""
+        found = self._tables.get(parts)
+        if found is not None or not self._tables:
+            return found
+        if self._by_name is None:
+            self._by_name = {}
+            for known in self._tables:
+                self._by_name.setdefault(known[-1], []).append(known)
+        similar = [known for known in self._by_name.get(parts[-1], ()) if _same_end(known, parts)]
+        return self._tables[similar[0]] if len(similar) == 1 else None
+
+
+def _same_end(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    shared = min(len(left), len(right))
+    return left[-shared:] == right[-shared:]
+
+
+def build_schema(tables: Mapping[str, Any] | None, *, dialect: Dialect) -> Schema:
+    """From `{"schema.table": columns}` or nested `{"schema": {"table": columns}}`, to any depth.
+
+    Columns are `{name: type}` or a list of names.
+    """
+    found: dict[tuple[str, ...], Columns] = {}
+    _collect((), tables or {}, dialect, found)
+    return Schema(found)
+
+
+def _collect(
+    prefix: tuple[str, ...], level: Mapping[str, Any], dialect: Dialect, found: dict[tuple[str, ...], Columns]
+) -> None:
+    for name, content in level.items():
+        parts = (*prefix, *(dialect.table(part) for part in split_name(name)))
+        if isinstance(content, Mapping) and any(isinstance(value, (Mapping, list)) for value in content.values()):
+            _collect(parts, content, dialect, found)
+        elif isinstance(content, Mapping):
+            found[parts] = tuple((dialect.column(key), _type(value)) for key, value in content.items())
+        elif isinstance(content, Sequence) and not isinstance(content, str):
+            found[parts] = tuple((dialect.column(str(item)), None) for item in content)
+
+
+def _type(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+def split_name(name: str) -> tuple[str, ...]:
+    """A dotted name in its parts; a path to a file stays whole.
+
+    >>> split_name("raw.flights"), split_name("data/flights.csv")
+    (('raw', 'flights'), ('data/flights.csv',))
+    """
+    return (name,) if "/" in name else tuple(name.split("."))

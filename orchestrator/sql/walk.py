@@ -1,0 +1,160 @@
+"""What one analysis knows and has found so far, shared by all its parts."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from orchestrator.sql.dialects import Dialect
+from orchestrator.sql.model import Diagnostic, DiagnosticKind
+from orchestrator.sql.relations import COPY, Field, Relation, Rest
+from orchestrator.sql.schema import Schema
+
+if TYPE_CHECKING:
+    from orchestrator.sql.scope import Scope
+
+MAX_DEPTH = 120
+"""Queries inside queries. Python's own stack ends at about three times as many."""
+MAX_WORK = 400_000
+"""Columns resolved and expanded in one analysis; real scripts stay below a tenth."""
+
+
+class TooLargeError(Exception):
+    """The analysis would take too long; what was found until then is not used."""
+
+
+@dataclass
+class Walk:
+    """The state of one analysis."""
+
+    sql: str
+    dialect: Dialect
+    schema: Schema
+    default_db: str | None = None
+    default_schema: str | None = None
+    reads: dict[str, None] = field(default_factory=dict)
+    writes: dict[str, None] = field(default_factory=dict)
+    reasons: dict[str, None] = field(default_factory=dict)
+    diagnostics: dict[Diagnostic, None] = field(default_factory=dict)
+    made: dict[str, Relation] = field(default_factory=dict)
+    """{table made earlier in the script: its columns}"""
+    temporary: set[str] = field(default_factory=set)
+    depth: int = 0
+    work: int = 0
+    offset: int = 0
+    """Where the statement begins in the script."""
+    _tables: dict[str, Relation] = field(default_factory=dict)
+    _lines: list[int] | None = None
+
+    def unsure(self, reason: str) -> None:
+        """Note why the answer is not exact."""
+        self.reasons[reason] = None
+
+    def spend(self, amount: int) -> None:
+        """Count work. Raises TooLargeError."""
+        self.work += amount
+        if self.work > MAX_WORK:
+            raise TooLargeError(f"it has more than {MAX_WORK:,} columns to follow")
+
+    def complain(
+        self, kind: DiagnosticKind, message: str, node: exp.Expr | None, *, name: str = "", known: Sequence[str] = ()
+    ) -> None:
+        """Note a fault at the place of `node`."""
+        line, column = self.position(node)
+        self.diagnostics[Diagnostic(kind, message, line, column, name, tuple(known))] = None
+
+    def position(self, node: exp.Expr | None) -> tuple[int, int]:
+        """(line, column) of a node, both 1-based; of the first name in it where it has no place of its own."""
+        start = _start(node)
+        if self._lines is None:
+            self._lines = [0, *(at + 1 for at, char in enumerate(self.sql) if char == "\n")]
+        line = bisect_right(self._lines, start)
+        return line, start - self._lines[line - 1] + 1
+
+    # Tables
+
+    def parts(self, node: exp.Table) -> tuple[str, ...]:
+        """The normalised name of a table, completed with the defaults: (database, schema, table), as far as known."""
+        names = [part for part in (node.args.get("catalog"), node.args.get("db"), node.this) if part is not None]
+        quoted = [name for name in names if isinstance(name, (exp.Identifier, exp.Dot, exp.Var))]
+        folded = [part for name in quoted for part in self._part(name)]
+        return self.completed(folded)
+
+    def _part(self, name: exp.Expr) -> list[str]:
+        if isinstance(name, exp.Dot):
+            return [part for side in (name.this, name.expression) for part in self._part(side)]
+        return [self.dialect.table(name.name, quoted=bool(name.args.get("quoted")))]
+
+    def completed(self, parts: Sequence[str]) -> tuple[str, ...]:
+        """A name with the default schema and database before it, where it has none of its own."""
+        complete = tuple(parts)
+        if len(complete) == 1:
+            schema = self.default_schema or (self.default_db if self.dialect.two_levels else None)
+            complete = (schema, *complete) if schema else complete
+        if len(complete) == 2 and self.default_db and not self.dialect.two_levels:
+            complete = (self.default_db, *complete)
+        return complete
+
+    def read(self, parts: tuple[str, ...]) -> Relation:
+        """The columns of a table that is read; noted as read unless the script made it."""
+        name = ".".join(parts)
+        if name in self.temporary:
+            return self.made[name]
+        if name not in self.made:
+            self.reads[name] = None
+        return self.relation(parts)
+
+    def relation(self, parts: tuple[str, ...]) -> Relation:
+        """The columns of a table: from the script, the schema, or not known."""
+        name = ".".join(parts)
+        if (made := self.made.get(name)) is not None and made.closed:
+            return Relation([Field(item.name, {(name, item.name): COPY}, item.type) for item in made.fields])
+        found = self._tables.get(name)
+        if found is None:
+            columns = self.schema.columns(parts)
+            items: list[Field | Rest]
+            if columns is None:
+                items = [Rest((name,))]
+            else:
+                items = [Field(column, {(name, column): COPY}, kind) for column, kind in columns]
+            found = self._tables[name] = Relation(items)
+        return found
+
+    def read_file(self, path: str) -> Relation:
+        """The columns of a file, which nobody knows."""
+        self.reads[path] = None
+        columns = self.schema.columns((path,))
+        if columns is None:
+            return Relation([Rest((path,))])
+        return Relation([Field(column, {(path, column): COPY}, kind) for column, kind in columns])
+
+
+@dataclass(slots=True)
+class Environment:
+    """Names of common table expressions, and the scope around."""
+
+    ctes: dict[str, Relation] = field(default_factory=dict)
+    scalars: dict[str, exp.Expr] = field(default_factory=dict)
+    """ClickHouse's `with 1 as x`."""
+    parent: Scope | None = None
+
+    def inside(self, parent: Scope | None) -> Environment:
+        """The same names, seen from within `parent`."""
+        return Environment(self.ctes, self.scalars, parent)
+
+
+def _start(node: exp.Expr | None) -> int:
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        if found is None:
+            continue
+        if (start := found.meta.get("start")) is not None:
+            return int(start)
+        if len(waiting) < 200:
+            waiting += reversed(list(found.iter_expressions()))
+    return 0

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect as Grammar
-from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
-from sqlglot.tokens import Token, TokenType
 
 from orchestrator.sql.dialects import Dialect, dialect_of
-from orchestrator.sql.model import ColumnRef, Diagnostic, EdgeKind, OutputColumn, SqlLineage, StatementLineage
-from orchestrator.sql.relations import COPY, KINDS, RENAME, Field, Relation, Rest, Sources, merged
+from orchestrator.sql.model import ColumnRef, EdgeKind, OutputColumn, SqlLineage, StatementLineage
+from orchestrator.sql.parsing import parse_script
+from orchestrator.sql.relations import COPY, KINDS, RENAME, Field, Relation, Sources, merged
 from orchestrator.sql.schema import Schema, build_schema
 from orchestrator.sql.statements import Written, write
 from orchestrator.sql.walk import Environment, TooLargeError, Walk
-
-MAX_LENGTH = 4_000_000
-"""Characters. Longer scripts hold data, and are not worth minutes."""
-MAX_NESTING = 200
-"""Parentheses inside parentheses: the parser calls itself for each."""
-logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each statement that it does not know; we say so
 
 
 def analyze(
@@ -53,7 +44,7 @@ def analyze(
     )
     statements: list[StatementLineage] = []
     try:
-        for statement in _parsed(walk):
+        for statement in parse_script(walk):
             statements.append(_followed(walk, statement))
     except TooLargeError as exc:
         walk.unsure(str(exc))
@@ -62,95 +53,12 @@ def analyze(
     return _result(walk, statements)
 
 
-def _parsed(walk: Walk) -> Iterator[exp.Expr]:
-    """The statements that can be parsed; what is wrong with the others is noted."""
-    if len(walk.sql) > MAX_LENGTH:
-        raise TooLargeError(f"it is longer than {MAX_LENGTH:,} characters")
-    try:
-        grammar = Grammar.get_or_raise(walk.dialect.name or None)
-    except ValueError:
-        walk.unsure(f"the dialect '{walk.dialect.name}' is not known")
-        grammar = Grammar.get_or_raise(None)
-    try:
-        tokens = grammar.tokenize(walk.sql)
-    except TokenError as exc:
-        _complain(walk, f"the SQL cannot be read: {str(exc).splitlines()[0]}", 1, 1)
-        return
-    for chunk in _split(tokens):
-        yield from _parse(walk, grammar, chunk)
-
-
-def _split(tokens: list[Token]) -> Iterator[list[Token]]:
-    """The tokens of each statement. A BEGIN … END block is left whole."""
-    if any(token.token_type in (TokenType.BEGIN, TokenType.DECLARE) for token in tokens):
-        yield tokens
-        return
-    chunk: list[Token] = []
-    for token in tokens:
-        if token.token_type == TokenType.SEMICOLON:
-            if chunk:
-                yield chunk
-            chunk = []
-        else:
-            chunk.append(token)
-    if chunk:
-        yield chunk
-
-
-def _parse(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Expr]:
-    deepest = _nesting(tokens)
-    if deepest > MAX_NESTING:
-        walk.unsure(f"parentheses are nested {deepest} levels deep, more than {MAX_NESTING}")
-        return
-    try:
-        parsed = grammar.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, walk.sql)
-    except ParseError as exc:
-        first = exc.errors[0] if exc.errors else {}
-        what = str(first.get("description") or exc).split(". Line")[0].rstrip(".")
-        near = str(first.get("highlight") or "")
-        message = f"it cannot be parsed: {what}" + (f" near '{near}'" if near.strip() else "")
-        line = int(first.get("line") or 1)
-        _complain(walk, message, line, max(1, int(first.get("col") or 1) - len(near) + 1))
-        return
-    except RecursionError:
-        walk.unsure("it is nested too deeply")
-        return
-    except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as exc:
-        # sqlglot's parser itself stumbles over some texts that are no SQL.
-        _complain(walk, f"it cannot be parsed: {str(exc) or type(exc).__name__}", tokens[0].line, 1)
-        return
-    yield from (statement for statement in parsed if statement is not None)
-
-
-def _nesting(tokens: list[Token]) -> int:
-    opening = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
-    closing = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
-    depth = deepest = cases = 0
-    for token in tokens:
-        kind = token.token_type
-        if kind in opening or kind == TokenType.CASE:
-            depth += 1
-            deepest = max(deepest, depth)
-            cases += kind == TokenType.CASE
-        elif kind in closing:
-            depth -= 1
-        elif kind == TokenType.END and cases:
-            depth -= 1
-            cases -= 1
-    return deepest
-
-
-def _complain(walk: Walk, message: str, line: int, column: int) -> None:
-    walk.diagnostics[Diagnostic("parse_error", message, line, column)] = None
-    walk.unsure(message)
-
-
 # One statement
 
 
 def _followed(walk: Walk, statement: exp.Expr) -> StatementLineage:
     before = dict(walk.reads), dict(walk.writes)
-    walk.reads, walk.writes = {}, {}
+    walk.reads, walk.writes, walk.written_before = {}, {}, before[1]
     try:
         written = write(walk, statement, env=Environment())
         reads, writes = tuple(walk.reads), tuple(walk.writes)
@@ -158,7 +66,8 @@ def _followed(walk: Walk, statement: exp.Expr) -> StatementLineage:
         walk.unsure("it is nested too deeply")
         written, reads, writes = Written(), (), ()
     finally:
-        walk.reads, walk.writes = {**before[0], **walk.reads}, {**before[1], **walk.writes}
+        kept = {name: None for name in before[1] if name not in walk.dropped}
+        walk.reads, walk.writes = {**before[0], **walk.reads}, {**kept, **walk.writes}
     relation = written.relation
     columns, kinds = _columns(walk.dialect, relation)
     if not relation.closed:
@@ -214,5 +123,3 @@ def _result(walk: Walk, statements: list[StatementLineage]) -> SqlLineage:
     )
     return replace(result, exact=False, reasons=("there is no SQL",)) if empty and walk.sql.strip() == "" else result
 
-
-__all__ = ["Rest", "analyze"]

@@ -29,7 +29,7 @@ _is_aggregate: dict[type, bool] = {}
 
 
 def evaluate(scope: Scope, node: exp.Expr, *, kind: int = COPY) -> Sources:
-    """The columns whose values flow into `node`. What subqueries filter by goes to the scope's indirect ones."""
+    """The columns that decide the value of `node`: also what its conditions and subqueries look at."""
     if type(node) is exp.Column and kind == COPY and isinstance(node.this, exp.Identifier):
         return scope.column(node).sources
     found: Sources = {}
@@ -96,9 +96,8 @@ def _visit_query(scope: Scope, node: exp.Expr, kind: int, found: Sources) -> Non
     from orchestrator.sql.queries import run_query
 
     relation = run_query(scope.walk, node, env=scope.env.inside(scope))
-    scope.depend(relation.indirect)
-    for item in relation.items:
-        add(found, item.sources if isinstance(item, Field) else item.all(), max(kind, EXPRESSION))
+    add(found, relation.everything(), max(kind, EXPRESSION))
+    add(found, relation.indirect, max(kind, EXPRESSION))
 
 
 _Following = Iterator[tuple[exp.Expr, int, Locals]]
@@ -110,7 +109,8 @@ def _exists(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sou
 
     query = node.this
     if isinstance(query, _QUERIES):
-        scope.depend(run_query(scope.walk, query, env=scope.env.inside(scope)).indirect)
+        relation = run_query(scope.walk, query, env=scope.env.inside(scope))
+        add(found, relation.indirect, max(kind, EXPRESSION))
     else:
         yield query, kind, locals_
 
@@ -160,7 +160,7 @@ def _in(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sources
     if isinstance(field, exp.Column) and table:
         name = exp.Table(this=field.this, db=field.args.get("table"), catalog=field.args.get("db"))
         parts = scope.walk.parts(name)
-        relation = scope.env.ctes.get(parts[-1]) if not field.args.get("table") else None
+        relation = scope.env.cte(scope.walk, parts[-1]) if not field.args.get("table") else None
         add(found, (relation or scope.walk.read(parts)).everything(), max(kind, EXPRESSION))
     for child in node.iter_expressions():
         if not (table and child is field):
@@ -173,7 +173,7 @@ def _table(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sour
     parts = scope.walk.parts(table)
     if not parts:
         return
-    relation = scope.env.ctes.get(parts[-1]) if table.args.get("db") is None else None
+    relation = scope.env.cte(scope.walk, parts[-1]) if table.args.get("db") is None else None
     add(found, (relation or scope.walk.read(parts)).everything(), max(kind, EXPRESSION))
     yield from ()
 

@@ -103,7 +103,7 @@ def _without_from_parts(node: exp.Subquery) -> exp.Expr:
 
 def _add(scope: Scope, relation: Relation, node: exp.Expr, *, path: tuple[str, ...] = ()) -> Bound:
     """Bind a relation under its alias, with renamed columns and pivots applied."""
-    alias = node.args.get("alias")
+    alias, table = node.args.get("alias"), path
     pivots = node.args.get("pivots") or ()
     if isinstance(alias, exp.TableAlias):
         columns = _columns_of(scope, alias)
@@ -120,7 +120,7 @@ def _add(scope: Scope, relation: Relation, node: exp.Expr, *, path: tuple[str, .
                 path = (scope.walk.dialect.table(name.this.name),)
                 if name.columns:
                     relation = renamed(scope.walk, relation, _columns_of(scope, name))
-    bound = Bound(path, relation)
+    bound = Bound(path, relation, table=table)
     scope.bounds.append(bound)
     return bound
 
@@ -159,8 +159,8 @@ def _table(scope: Scope, node: exp.Table) -> None:
         return
     db = node.args.get("db")
     name = scope.walk.dialect.table(this.name, quoted=bool(this.args.get("quoted")))
-    if db is None and (cte := scope.env.ctes.get(name)) is not None:
-        _add(scope, Relation(cte.items, indirect=cte.indirect), node, path=(name,))
+    if db is None and (cte := scope.env.cte(scope.walk, name)) is not None:
+        _add(scope, cte, node, path=(name,))
         return
     if db is not None and scope.walk.dialect.arrays_in_from and (bound := _array(scope, node)) is not None:
         _add(scope, bound, node, path=(name,))
@@ -381,15 +381,13 @@ def _shared(scope: Scope, left: list[Bound], right: list[Bound]) -> list[str]:
 
 
 def _merge(scope: Scope, name: str, left: list[Bound], right: list[Bound], join: exp.Join) -> None:
-    """USING leaves one column of two: the left one, of a right join the right one, of a full join either."""
+    """USING leaves one column of two that are equal, so it comes from both."""
     before = scope.merged.get(name) or _in_bounds(name, left)
     after = _in_bounds(name, right)
-    scope.depend(merged([before.sources, after.sources]))
-    side = str(join.args.get("side") or "").upper()
-    chosen = [after.sources] if side == "RIGHT" else [before.sources]
-    if side == "FULL":
-        chosen = [before.sources, after.sources]
-    scope.merged[name] = Field(name, merged(chosen, kind=EXPRESSION if side == "FULL" else COPY), before.type)
+    both = merged([before.sources, after.sources])
+    scope.depend(both)
+    full = str(join.args.get("side") or "").upper() == "FULL"
+    scope.merged[name] = Field(name, merged([both], kind=EXPRESSION if full else COPY), before.type)
 
 
 def _in_bounds(name: str, bounds: list[Bound]) -> Field:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from orchestrator.sql.expressions import depend, evaluate
+from orchestrator.sql.expressions import evaluate
 from orchestrator.sql.relations import AGGREGATE, EXPRESSION, Field, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
 from orchestrator.sql.walk import Environment, Walk
@@ -38,12 +38,12 @@ def _pivoted(scope: Scope, relation: Relation, pivot: exp.Expr) -> list[Field | 
     aggregates = pivot.expressions
     fields = pivot.args.get("fields") or []
     spread = [field.this for field in fields if isinstance(field, exp.In)]
-    depend(scope, spread)
+    chosen_by = [evaluate(scope, node) for node in spread]
     used = _names(scope, [*aggregates, *spread])
     group = pivot.args.get("group")
     kept = _grouped(scope, group) if group is not None else _others(scope, relation, used)
-    sources = [merged([evaluate(scope, _inner(node))], kind=AGGREGATE) for node in aggregates]
-    names = [node.name for node in pivot.args.get("columns") or ()]
+    sources = [merged([evaluate(scope, _inner(node)), *chosen_by], kind=AGGREGATE) for node in aggregates]
+    names = [node.name.strip("'") for node in pivot.args.get("columns") or ()]
     dynamic = any(
         field.args.get("query") or any(isinstance(item, exp.PivotAny) for item in field.expressions)
         for field in fields
@@ -61,11 +61,12 @@ def _pivoted(scope: Scope, relation: Relation, pivot: exp.Expr) -> list[Field | 
 def _pivot_on(scope: Scope, relation: Relation, node: exp.Pivot) -> list[Field | Rest]:
     spread = node.expressions
     aggregates = node.args.get("using") or []
-    depend(scope, [item.this if isinstance(item, exp.In) else item for item in spread])
+    chosen_by = [evaluate(scope, item.this if isinstance(item, exp.In) else item) for item in spread]
     used = _names(scope, [*aggregates, *spread])
     group = node.args.get("group")
     kept = _grouped(scope, group) if group is not None else _others(scope, relation, used)
-    sources = [merged([evaluate(scope, _inner(item))], kind=AGGREGATE) for item in aggregates] or [{}]
+    sources = [merged([evaluate(scope, _inner(item)), *chosen_by], kind=AGGREGATE) for item in aggregates]
+    sources = sources or [merged(chosen_by, kind=AGGREGATE)]
     if len(spread) == 1 and isinstance(spread[0], exp.In) and spread[0].expressions:
         return [*kept, *_spread(scope, spread[0], aggregates, sources)]
     scope.walk.unsure("PIVOT makes columns from data: their names are not known")

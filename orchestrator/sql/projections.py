@@ -81,11 +81,11 @@ def unnamed(scope: Scope, node: exp.Expr) -> str:
     while isinstance(inner, (exp.Paren, exp.Cast, exp.TryCast)) and not isinstance(inner, exp.Subquery):
         inner = inner.this
     dialect = scope.walk.dialect
-    if inner is not node and isinstance(inner, exp.Column) and isinstance(inner.this, exp.Identifier):
-        return _name(scope, inner.this)
-    if isinstance(inner, exp.Dot):
-        return dialect.column(inner.expression.name)
-    if dialect.name in ("postgres", "redshift"):
+    if isinstance(node, exp.Dot):
+        return dialect.column(node.expression.name)
+    if dialect.name in ("postgres", "redshift", "materialize", "risingwave"):
+        if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Identifier):
+            return _name(scope, inner.this)
         return _postgres_name(scope, inner)
     if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.Select) and inner.this.expressions:
         first = inner.this.expressions[0]

@@ -99,10 +99,15 @@ def environment_of(walk: Walk, with_: exp.Expr, env: Environment) -> Environment
         name = walk.dialect.table(alias.this.name, quoted=bool(alias.this.args.get("quoted")))
         columns = _alias_columns(walk, alias)
         body = cte.this
+        before, walk.reads = walk.reads, {}
         if (recursive or walk.dialect.recursive_unsaid) and _calls_itself(walk, body, name):
-            inner.ctes[name] = _recursive(walk, body, name, columns, inner)
+            relation = _recursive(walk, body, name, columns, inner)
         else:
-            inner.ctes[name] = renamed(walk, run_query(walk, body, env=inner), columns)
+            relation = renamed(walk, run_query(walk, body, env=inner), columns)
+        inner.ctes[name] = Relation(relation.items, indirect=relation.indirect, reads=walk.reads)
+        # What nobody uses is not evaluated, unless it writes.
+        writes = isinstance(body, (exp.Insert, exp.Update, exp.Delete, exp.Merge))
+        walk.reads = {**before, **walk.reads} if writes else before
     return inner
 
 
@@ -173,13 +178,8 @@ def _set_operation(walk: Walk, node: exp.SetOperation, env: Environment) -> Rela
 
 def _united(walk: Walk, node: exp.SetOperation, left: Relation, right: Relation) -> Relation:
     indirect = merged([left.indirect, right.indirect])
-    if isinstance(node, exp.Union):
-        if node.args.get("distinct") is not False:
-            add(indirect, merged([left.everything(), right.everything()]))
-    else:
-        # EXCEPT and INTERSECT let rows of the left through; the right only decides which.
+    if not isinstance(node, exp.Union) or node.args.get("distinct") is not False:
         add(indirect, merged([left.everything(), right.everything()]))
-        return Relation(left.items, indirect=indirect)
     if node.args.get("by_name"):
         return Relation(_by_name(left, right), indirect=indirect)
     if left.closed and right.closed:

@@ -56,12 +56,16 @@ class Rest:
 class Relation:
     """Columns in order, known ones and rests, and the columns that decide which rows there are."""
 
-    __slots__ = ("_folded", "_index", "indirect", "items", "rests")
+    __slots__ = ("_folded", "_index", "indirect", "items", "reads", "rests")
 
-    def __init__(self, items: Iterable[Field | Rest], *, indirect: Sources = NOTHING) -> None:
+    def __init__(
+        self, items: Iterable[Field | Rest], *, indirect: Sources = NOTHING, reads: Iterable[str] = ()
+    ) -> None:
         self.items: tuple[Field | Rest, ...] = tuple(items)
         self.rests: tuple[Rest, ...] = tuple(item for item in self.items if isinstance(item, Rest))
         self.indirect = indirect
+        self.reads = tuple(reads)
+        """Of a common table expression: what is read as soon as somebody uses it."""
         self._index: dict[str, Field] | None = None
         self._folded: dict[str, Field] | None = None
 

@@ -32,6 +32,8 @@ class Bound:
     path: tuple[str, ...]
     """The alias; for a table without one its name, (schema, table) and so on. Empty for a nameless subquery."""
     relation: Relation
+    table: tuple[str, ...] = ()
+    """The table's own name, should `path` be an alias of it."""
     starred: bool = True
     """False for the right side of a semi join: no column of it comes out."""
     hidden: frozenset[str] = frozenset()
@@ -186,7 +188,7 @@ class Scope:
                 continue
             own = parts[size]
             column = dialect.column(own.name, quoted=bool(own.args.get("quoted")))
-            found = bound.relation.find(column) or self._hidden(bound, column)
+            found = self._nested(bound, parts[size:]) or bound.relation.find(column) or self._hidden(bound, column)
             if found is None and (candidates := bound.relation.candidates(column)):
                 if len(candidates) > 1:
                     self.walk.unsure(f"cannot tell where {bound.label}.{column} comes from")
@@ -197,6 +199,9 @@ class Scope:
                 self._unknown(column, own, of=bound)
             return Field(name, {})
         first = dialect.column(parts[0].name, quoted=bool(parts[0].args.get("quoted")))
+        for bound in self.bounds:
+            if (nested := self._nested(bound, parts)) is not None:
+                return nested.renamed(name)
         struct = self._search(first, parts[0])
         if struct is not None:
             return Field(name, struct.sources)
@@ -212,6 +217,12 @@ class Scope:
             )
             self.walk.unsure(f"nothing in FROM is called {qualifier}")
         return Field(name, {})
+
+    def _nested(self, bound: Bound, parts: list[exp.Identifier]) -> Field | None:
+        """A field of a struct that the schema lists as a column of its own, `address.city`."""
+        if len(parts) == 1:
+            return None
+        return bound.relation.find(".".join(self.walk.dialect.column(part.name) for part in parts))
 
     def _hidden(self, bound: Bound, column: str) -> Field | None:
         return None if column not in bound.hidden else self.merged.get(column)
@@ -231,7 +242,12 @@ class Scope:
                 if bound.path and tuple(part.lower() for part in bound.path[-len(path) :]) == lowered:
                     return bound
             scope = scope.parent
-        return None
+        return self._behind(path)
+
+    def _behind(self, path: tuple[str, ...]) -> Bound | None:
+        """The table of that name whose alias should have been used. Databases differ in whether they mind."""
+        found = [bound for bound in self.bounds if bound.table and bound.table[-len(path) :] == path]
+        return found[0] if len(found) == 1 else None
 
     # All of them
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from orchestrator.sql.expressions import depend, evaluate
 from orchestrator.sql.from_items import bind, bind_joins
@@ -43,6 +45,7 @@ _HARMLESS_COMMANDS = frozenset(
     )
 )
 """Commands that move no rows from table to table."""
+_UNLOAD = re.compile(r"\('(?P<query>(?:[^']|'')*)'\)\s*to\s*'(?P<place>[^']*)'", re.IGNORECASE | re.DOTALL)
 _TABLE_KINDS = frozenset(("TABLE", "VIEW", "DYNAMIC TABLE", "MATERIALIZED VIEW", "STREAMING TABLE", "LIVE TABLE"))
 
 
@@ -73,8 +76,8 @@ def write(walk: Walk, node: exp.Expr, *, env: Environment) -> Written:
             return _copy(walk, node, env)
         case exp.MultitableInserts():
             return _multi_insert(walk, node, env)
-        case exp.Select() if node.args.get("into") is not None:
-            return _select_into(walk, node, env)
+        case exp.Query() if (into := _into_clause(node)) is not None:
+            return _select_into(walk, node, into, env)
         case exp.Query() | exp.Values() | exp.Pivot() | exp.Table():
             relation = run_query(walk, node, env=env)
             return Written(relation, relation, produces=True)
@@ -376,9 +379,15 @@ def _declared(walk: Walk, node: exp.Expr, name: str) -> Relation:
     return Relation([Field(column, {(name, column): 0}) for column in columns])
 
 
-def _select_into(walk: Walk, node: exp.Select, env: Environment) -> Written:
+def _into_clause(node: exp.Expr) -> exp.Expr | None:
+    """The INTO of a SELECT, or of the first SELECT of a set operation."""
+    while isinstance(node, exp.SetOperation):
+        node = node.this
+    return node.args.get("into") if isinstance(node, exp.Select) else None
+
+
+def _select_into(walk: Walk, node: exp.Expr, into: exp.Expr, env: Environment) -> Written:
     relation = run_query(walk, node, env=env)
-    into = node.args["into"]
     target = into.this or next(iter(into.expressions), None)
     if isinstance(target, exp.Table):
         name = ".".join(walk.parts(target))
@@ -523,6 +532,11 @@ def _delete(walk: Walk, node: exp.Delete, env: Environment) -> Written:
 
 def _copy(walk: Walk, node: exp.Copy, env: Environment) -> Written:
     files = node.args.get("files") or []
+    stage = _stage(node.this)
+    if stage is not None:
+        walk.writes[stage] = None
+        relation = _copied_out(walk, files[0], env) if files else Relation(())
+        return Written(relation, produces=True)
     if not node.args.get("kind"):
         relation = _copied_out(walk, node.this, env)
         for file in files:
@@ -536,6 +550,15 @@ def _copy(walk: Walk, node: exp.Copy, env: Environment) -> Written:
         else:
             relation = walk.read_file(_file_name(file))
     return Written(_copied_in(walk, node, relation, name), produces=True)
+
+
+def _stage(node: exp.Expr) -> str | None:
+    """The stage or place that Snowflake's `copy into` unloads to."""
+    if isinstance(node, exp.Literal):
+        return str(node.name)
+    if isinstance(node, exp.Table) and isinstance(node.this, (exp.Var, exp.Literal)):
+        return str(node.this.name)
+    return None
 
 
 def _copied_out(walk: Walk, node: exp.Expr, env: Environment) -> Relation:
@@ -613,20 +636,43 @@ def _alter(walk: Walk, node: exp.Alter) -> Written:
             if isinstance(action, exp.SwapTable):
                 bind(scope, action.this)
                 _target(walk, node.this)
+            elif (old := ".".join(walk.parts(node.this))) in walk.written_before:
+                walk.dropped.add(old)
+                walk.reads.pop(old, None)
+            return Written()
+    _target(walk, node.this)
     return Written()
 
 
+def _unload(walk: Walk, sql: str, place: str) -> Written:
+    """Redshift's and Athena's `unload ('select …') to 's3://…'`: a query inside a text."""
+    from sqlglot import parse_one
+
+    walk.writes[place] = None
+    try:
+        query = parse_one(sql, read=walk.dialect.name or None)
+    except SqlglotError:
+        walk.unsure("the query of UNLOAD cannot be parsed")
+        return Written()
+    return Written(run_query(walk, query, env=Environment()), produces=True)
+
+
 def _forget(walk: Walk, node: exp.Drop) -> None:
-    """A dropped table that the script made is no result of it."""
+    """A table that the script itself made is no result of it any more; another one is changed, and how."""
+    if str(node.args.get("kind") or "").upper() not in _TABLE_KINDS:
+        return
     for table in node.args.get("tables") or ([node.this] if isinstance(node.this, exp.Table) else []):
         name = ".".join(walk.parts(table))
         if name in walk.made:
-            walk.temporary.add(name)
-            walk.writes.pop(name, None)
+            walk.dropped.add(name)
+        else:
+            _target(walk, table)
 
 
 def _command(walk: Walk, node: exp.Command) -> Written:
     word = str(node.this).upper().split(" ")[0]
+    if word == "UNLOAD" and (found := _UNLOAD.search(str(node.expression))) is not None:
+        return _unload(walk, found["query"].replace("''", "'"), found["place"])
     if word not in _HARMLESS_COMMANDS:
         walk.unsure(f"{word} is not understood")
     return Written()

@@ -43,10 +43,14 @@ class Walk:
     made: dict[str, Relation] = field(default_factory=dict)
     """{table made earlier in the script: its columns}"""
     temporary: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    """Tables that the script made and dropped again."""
+    written_before: dict[str, None] = field(default_factory=dict)
+    """What earlier statements of the script wrote."""
     depth: int = 0
     work: int = 0
     offset: int = 0
-    """Where the statement begins in the script."""
+    """Where the statement begins in the script, for those whose places count from their own beginning."""
     _tables: dict[str, Relation] = field(default_factory=dict)
     _lines: list[int] | None = None
 
@@ -69,7 +73,7 @@ class Walk:
 
     def position(self, node: exp.Expr | None) -> tuple[int, int]:
         """(line, column) of a node, both 1-based; of the first name in it where it has no place of its own."""
-        start = _start(node)
+        start = _start(node) + self.offset
         if self._lines is None:
             self._lines = [0, *(at + 1 for at, char in enumerate(self.sql) if char == "\n")]
         line = bisect_right(self._lines, start)
@@ -87,32 +91,33 @@ class Walk:
     def _part(self, name: exp.Expr) -> list[str]:
         if isinstance(name, exp.Dot):
             return [part for side in (name.this, name.expression) for part in self._part(side)]
-        return [self.dialect.table(name.name, quoted=bool(name.args.get("quoted")))]
+        text = name.name
+        if self.dialect.name == "bigquery" and "$" in text:
+            text = text.partition("$")[0]  # a partition of the table: t$20240131
+        return [self.dialect.table(text, quoted=bool(name.args.get("quoted")))]
 
     def completed(self, parts: Sequence[str]) -> tuple[str, ...]:
         """A name with the default schema and database before it, where it has none of its own."""
         complete = tuple(parts)
-        if len(complete) == 1:
-            schema = self.default_schema or (self.default_db if self.dialect.two_levels else None)
-            complete = (schema, *complete) if schema else complete
+        if len(complete) == 1 and self.default_schema:
+            complete = (self.default_schema, *complete)
+        elif len(complete) == 1 and self.default_db:
+            return (self.default_db, *complete)
         if len(complete) == 2 and self.default_db and not self.dialect.two_levels:
             complete = (self.default_db, *complete)
         return complete
 
     def read(self, parts: tuple[str, ...]) -> Relation:
         """The columns of a table that is read; noted as read unless the script made it."""
-        name = ".".join(parts)
-        if name in self.temporary:
-            return self.made[name]
-        if name not in self.made:
-            self.reads[name] = None
+        made = self.made.get(".".join(parts))
+        if made is not None:
+            return made
+        self.reads[".".join(parts)] = None
         return self.relation(parts)
 
     def relation(self, parts: tuple[str, ...]) -> Relation:
-        """The columns of a table: from the script, the schema, or not known."""
+        """The columns of a table as the schema knows them, or not known."""
         name = ".".join(parts)
-        if (made := self.made.get(name)) is not None and made.closed:
-            return Relation([Field(item.name, {(name, item.name): COPY}, item.type) for item in made.fields])
         found = self._tables.get(name)
         if found is None:
             columns = self.schema.columns(parts)
@@ -141,6 +146,13 @@ class Environment:
     scalars: dict[str, exp.Expr] = field(default_factory=dict)
     """ClickHouse's `with 1 as x`."""
     parent: Scope | None = None
+
+    def cte(self, walk: Walk, name: str) -> Relation | None:
+        """The common table expression of that name, which is used from now on."""
+        found = self.ctes.get(name)
+        if found is not None:
+            walk.reads.update(dict.fromkeys(found.reads))
+        return found
 
     def inside(self, parent: Scope | None) -> Environment:
         """The same names, seen from within `parent`."""

@@ -1,0 +1,225 @@
+"""From text to statements: split, parse, and find what can be followed in what a parser does not know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect as Grammar
+from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from orchestrator.sql.model import Diagnostic
+from orchestrator.sql.walk import TooLargeError, Walk
+
+MAX_LENGTH = 4_000_000
+"""Characters. Longer scripts hold data, and are not worth minutes."""
+MAX_NESTING = 200
+"""Parentheses inside parentheses: the parser calls itself for each."""
+MAX_ATTEMPTS = 200
+"""Parses of parts of one statement that cannot be parsed whole."""
+
+_STARTERS = frozenset(
+    (
+        *(TokenType.SELECT, TokenType.WITH, TokenType.INSERT, TokenType.UPDATE, TokenType.DELETE, TokenType.MERGE),
+        *(TokenType.CREATE, TokenType.TRUNCATE, TokenType.COPY),
+    )
+)
+_OPENING = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE))
+_CLOSING = frozenset((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE))
+_OTHER_GRAMMARS = ("", "snowflake", "spark", "tsql", "postgres", "bigquery", "mysql", "duckdb")
+"""Tried in this order when a text is not of its dialect; each knows something that the others do not."""
+_PROCEDURAL = frozenset(
+    ("BEGIN", "CALL", "DECLARE", "DO", "ELSE", "ELSEIF", "ELSIF", "END", "EXCEPTION", "FOR", "IF", "LOOP", "WHILE")
+)
+_ROUTINES = frozenset(("PROCEDURE", "FUNCTION", "TRIGGER"))
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each statement that it does not know; we say so
+
+
+def parse_script(walk: Walk) -> Iterator[exp.Expr]:
+    """The statements that can be followed; what is wrong with the others is noted. Raises TooLargeError."""
+    if len(walk.sql) > MAX_LENGTH:
+        raise TooLargeError(f"it is longer than {MAX_LENGTH:,} characters")
+    try:
+        grammar = Grammar.get_or_raise(walk.dialect.name or None)
+    except ValueError:
+        walk.unsure(f"the dialect '{walk.dialect.name}' is not known")
+        grammar = Grammar.get_or_raise(None)
+    try:
+        tokens = grammar.tokenize(walk.sql)
+    except TokenError as exc:
+        yield from _in_other_grammars(walk, 0, walk.sql, f"it cannot be read: {str(exc).splitlines()[0]}", (1, 1))
+        return
+    for chunk in _split(tokens):
+        yield from _parse(walk, grammar, chunk)
+
+
+def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    chunk: list[Token] = []
+    for token in tokens:
+        if token.token_type != TokenType.SEMICOLON:
+            chunk.append(token)
+        elif chunk:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _parse(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Expr]:
+    deepest = _nesting(tokens)
+    if deepest > MAX_NESTING:
+        walk.unsure(f"parentheses are nested {deepest} levels deep, more than {MAX_NESTING}")
+        return
+    walk.offset = 0
+    parsed = _attempt(grammar, tokens, walk.sql)
+    if isinstance(parsed, _Refused):
+        start, end = tokens[0].start, tokens[-1].end + 1
+        text = walk.sql[start:end]
+        inside = list(_found_inside(walk, grammar, tokens))
+        if len(inside) > 1 or (inside and _is_procedural(tokens)):
+            walk.unsure("statements were found in what cannot be parsed as a whole")
+            yield from inside
+        else:
+            yield from _in_other_grammars(walk, start, text, parsed.message, (parsed.line, parsed.column), inside)
+        return
+    for statement in parsed:
+        if _is_routine(statement):
+            walk.unsure("the statements of procedural code are followed one by one")
+            yield from _found_inside(walk, grammar, tokens)
+        else:
+            yield statement
+
+
+class _Refused:
+    """Why a text could not be parsed, and where."""
+
+    def __init__(self, message: str, line: int, column: int) -> None:
+        self.message, self.line, self.column = message, line, column
+
+
+def _attempt(grammar: Grammar, tokens: list[Token], sql: str) -> list[exp.Expr] | _Refused:
+    try:
+        parsed = grammar.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql)
+    except ParseError as exc:
+        first = exc.errors[0] if exc.errors else {}
+        what = str(first.get("description") or exc).split(". Line")[0].rstrip(".")
+        near = str(first.get("highlight") or "")
+        message = f"it cannot be parsed: {_plain(what)}" + (f" near '{near}'" if near.strip() else "")
+        return _Refused(message, int(first.get("line") or 1), max(1, int(first.get("col") or 1) - len(near) + 1))
+    except RecursionError:
+        return _Refused("it is nested too deeply to be parsed", tokens[0].line, 1)
+    except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as exc:
+        # sqlglot's parser itself stumbles over some texts that are no SQL.
+        return _Refused(f"it cannot be parsed: {_plain(str(exc) or type(exc).__name__)}", tokens[0].line, 1)
+    return [statement for statement in parsed if statement is not None]
+
+
+def _plain(text: str) -> str:
+    """A parser's message without the names of its classes."""
+    if text.startswith("Required keyword"):
+        return "something is missing"
+    return text.partition("<Token")[0].strip().rstrip(":").strip() or "it ends too early"
+
+
+def _nesting(tokens: Sequence[Token]) -> int:
+    depth = deepest = cases = 0
+    for token in tokens:
+        kind = token.token_type
+        if kind in _OPENING or kind == TokenType.CASE:
+            depth += 1
+            deepest = max(deepest, depth)
+            cases += kind == TokenType.CASE
+        elif kind in _CLOSING:
+            depth -= 1
+        elif kind == TokenType.END and cases:
+            depth -= 1
+            cases -= 1
+    return deepest
+
+
+def _is_routine(statement: exp.Expr) -> bool:
+    if isinstance(statement, exp.Create):
+        return str(statement.args.get("kind") or "").upper() in _ROUTINES
+    return isinstance(statement, exp.Command) and str(statement.this).upper().split(" ")[0] in _PROCEDURAL
+
+
+def _is_procedural(tokens: Sequence[Token]) -> bool:
+    first = tokens[0].text.upper()
+    return first in _PROCEDURAL or any(token.text.upper() in _ROUTINES for token in tokens[:5])
+
+
+def _found_inside(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Expr]:
+    """Statements inside procedural code, or side by side without semicolons: the longest that parse, in order."""
+    starts = _starts(tokens)
+    attempts = 0
+    at = 0
+    while at < len(starts):
+        ends = [len(tokens), *reversed(starts[at + 1 :])]
+        reached = None
+        for end in ends:
+            attempts += 1
+            if attempts > MAX_ATTEMPTS:
+                return
+            parsed = _attempt(grammar, _trimmed(tokens[starts[at] : end]), walk.sql)
+            if not isinstance(parsed, _Refused) and parsed and not isinstance(parsed[0], exp.Command):
+                yield from parsed
+                reached = end
+                break
+        at = next((index for index, start in enumerate(starts) if reached is not None and start >= reached), at + 1)
+        if reached == len(tokens):
+            return
+
+
+def _starts(tokens: Sequence[Token]) -> list[int]:
+    """Where statements may begin: at words that begin one, outside parentheses, and not those of a routine's head."""
+    found: list[int] = []
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token.token_type in _OPENING:
+            depth += 1
+        elif token.token_type in _CLOSING:
+            depth -= 1
+        elif depth == 0 and token.token_type in _STARTERS:
+            routine = token.token_type == TokenType.CREATE and any(
+                following.text.upper() in _ROUTINES for following in tokens[index : index + 5]
+            )
+            if not routine:
+                found.append(index)
+    return found
+
+
+def _trimmed(tokens: list[Token]) -> list[Token]:
+    """Without the END of the block around."""
+    while tokens and tokens[-1].text.upper() in ("END", "/", "GO", "TRY", "CATCH"):
+        tokens = tokens[:-1]
+    return tokens
+
+
+def _in_other_grammars(
+    walk: Walk, start: int, text: str, message: str, place: tuple[int, int], inside: Sequence[exp.Expr] = ()
+) -> Iterator[exp.Expr]:
+    """The text as another dialect, since people name the wrong one and parsers know only so much."""
+    for name in _OTHER_GRAMMARS:
+        if name == walk.dialect.name:
+            continue
+        grammar = Grammar.get_or_raise(name or None)
+        try:
+            tokens = grammar.tokenize(text)
+        except TokenError:
+            continue
+        parsed = _attempt(grammar, tokens, text) if tokens and _nesting(tokens) <= MAX_NESTING else None
+        if parsed is None or isinstance(parsed, _Refused) or any(isinstance(item, exp.Command) for item in parsed):
+            continue
+        walk.unsure(f"{message}; it was read as {name or 'standard SQL'}")
+        walk.offset = start
+        yield from parsed
+        return
+    if inside:
+        walk.unsure("only a part of it can be parsed")
+        yield from inside
+        return
+    walk.diagnostics[Diagnostic("parse_error", message, *place)] = None
+    walk.unsure(message)

@@ -105,6 +105,7 @@ def _kind(name: str, ref: ColumnRef, kind: int) -> EdgeKind:
 
 def _result(walk: Walk, statements: list[StatementLineage]) -> SqlLineage:
     producing = [statement for statement in statements if statement.columns]
+    producing = [statement for statement in producing if statement.writes] or producing
     last = producing[-1] if producing else StatementLineage(complete=False)
     indirect = {ref for statement in statements for ref in statement.indirect}
     empty = not statements and not walk.reasons

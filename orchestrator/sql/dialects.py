@@ -62,7 +62,7 @@ _TABLE_FOLDS = {
 _TWO_LEVELS = frozenset(("clickhouse", "doris", "hive", "mysql", "singlestore", "spark", "starrocks"))
 """Dialects without a level above the schema: their databases are schemas."""
 _ALIAS_IN_SELECT = frozenset(
-    ("clickhouse", "databricks", "doris", "duckdb", "exasol", "redshift", "snowflake", "spark", "teradata")
+    ("clickhouse", "databricks", "doris", "duckdb", "exasol", "redshift", "snowflake", "spark", "teradata", "")
 )
 _ALIAS_IN_WHERE = frozenset(("clickhouse", "duckdb", "exasol", "redshift", "snowflake", "teradata"))
 _ALIAS_IN_HAVING = _ALIAS_IN_SELECT | {"bigquery", "mysql", "sqlite", "hive", "singlestore", "starrocks"}

@@ -58,7 +58,8 @@ class StatementLineage:
 class SqlLineage:
     """What some SQL reads and writes, down to columns. Names are normalised by the dialect's rules.
 
-    `columns` are those of the last statement that produces any; the statements by themselves are in `statements`.
+    `columns` are those of the last statement that writes, or the last query where none does; the statements by
+    themselves are in `statements`.
     What could not be analysed is in `reasons`; then `exact` is False, and nothing was guessed in its place.
     """
 

@@ -143,7 +143,9 @@ def _nesting(tokens: Sequence[Token]) -> int:
 def _is_routine(statement: exp.Expr) -> bool:
     if isinstance(statement, exp.Create):
         return str(statement.args.get("kind") or "").upper() in _ROUTINES
-    return isinstance(statement, exp.Command) and str(statement.this).upper().split(" ")[0] in _PROCEDURAL
+    if isinstance(statement, exp.Command):
+        return str(statement.this).upper().split(" ")[0] in _PROCEDURAL
+    return isinstance(statement, (exp.IfBlock, exp.WhileBlock, exp.Block, exp.Column, exp.Alias, exp.Execute))
 
 
 def _is_procedural(tokens: Sequence[Token]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from orchestrator.sql.expressions import evaluate
+from orchestrator.sql.expressions import depend, evaluate
 from orchestrator.sql.relations import AGGREGATE, EXPRESSION, Field, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
 from orchestrator.sql.walk import Environment, Walk
@@ -38,11 +38,11 @@ def _pivoted(scope: Scope, relation: Relation, pivot: exp.Expr) -> list[Field | 
     aggregates = pivot.expressions
     fields = pivot.args.get("fields") or []
     spread = [field.this for field in fields if isinstance(field, exp.In)]
-    chosen_by = [evaluate(scope, node) for node in spread]
+    depend(scope, spread)
     used = _names(scope, [*aggregates, *spread])
     group = pivot.args.get("group")
     kept = _grouped(scope, group) if group is not None else _others(scope, relation, used)
-    sources = [merged([evaluate(scope, _inner(node)), *chosen_by], kind=AGGREGATE) for node in aggregates]
+    sources = [merged([evaluate(scope, _inner(node))], kind=AGGREGATE) for node in aggregates]
     names = [node.name.strip("'") for node in pivot.args.get("columns") or ()]
     dynamic = any(
         field.args.get("query") or any(isinstance(item, exp.PivotAny) for item in field.expressions)
@@ -61,12 +61,11 @@ def _pivoted(scope: Scope, relation: Relation, pivot: exp.Expr) -> list[Field | 
 def _pivot_on(scope: Scope, relation: Relation, node: exp.Pivot) -> list[Field | Rest]:
     spread = node.expressions
     aggregates = node.args.get("using") or []
-    chosen_by = [evaluate(scope, item.this if isinstance(item, exp.In) else item) for item in spread]
+    depend(scope, [item.this if isinstance(item, exp.In) else item for item in spread])
     used = _names(scope, [*aggregates, *spread])
     group = node.args.get("group")
     kept = _grouped(scope, group) if group is not None else _others(scope, relation, used)
-    sources = [merged([evaluate(scope, _inner(item)), *chosen_by], kind=AGGREGATE) for item in aggregates]
-    sources = sources or [merged(chosen_by, kind=AGGREGATE)]
+    sources = [merged([evaluate(scope, _inner(item))], kind=AGGREGATE) for item in aggregates] or [{}]
     if len(spread) == 1 and isinstance(spread[0], exp.In) and spread[0].expressions:
         return [*kept, *_spread(scope, spread[0], aggregates, sources)]
     scope.walk.unsure("PIVOT makes columns from data: their names are not known")
@@ -165,12 +164,15 @@ def _stacked(
         for item in relation.items
         if isinstance(item, Rest) or item.name.lower() not in lowered
     ]
-    made = [Field(dialect.column(name), {}) for name in names]
-    for at, value in enumerate(values):
-        parts = [evaluate(scope, group[at] if at < len(group) else group[-1]) for group in groups if group]
-        made.append(Field(dialect.column(value), merged(parts)))
+    columns = [
+        [evaluate(scope, group[at] if at < len(group) else group[-1]) for group in groups if group]
+        for at in range(len(values))
+    ]
+    everything = merged((part for parts in columns for part in parts), kind=EXPRESSION)
+    made = [Field(dialect.column(name), everything) for name in names]
+    made += [Field(dialect.column(name), merged(parts)) for name, parts in zip(values, columns, strict=True)]
     # Nulls are left out, so what the values are decides about rows too.
-    scope.depend(merged(field.sources for field in made))
+    scope.depend(everything)
     return [*kept, *made]
 
 

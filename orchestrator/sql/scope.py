@@ -116,7 +116,7 @@ class Scope:
             return self._ambiguous(name, node, known)
         guessed = self._rests(name)
         alias = self._alias(name)
-        if alias is not None:
+        if alias is not None and not (guessed and not self.walk.dialect.name):
             if guessed:
                 self.walk.unsure(f"{name} may be a column or the alias of the same name")
             return alias

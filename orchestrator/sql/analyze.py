@@ -123,4 +123,3 @@ def _result(walk: Walk, statements: list[StatementLineage]) -> SqlLineage:
         statements=tuple(statements),
     )
     return replace(result, exact=False, reasons=("there is no SQL",)) if empty and walk.sql.strip() == "" else result
-

@@ -58,6 +58,9 @@ def parse_script(walk: Walk) -> Iterator[exp.Expr]:
 
 def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
     chunk: list[Token] = []
+    if not any(token.token_type == TokenType.SEMICOLON for token in tokens):
+        yield list(tokens)
+        return
     for token in tokens:
         if token.token_type != TokenType.SEMICOLON:
             chunk.append(token)
@@ -69,7 +72,7 @@ def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def _parse(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Expr]:
-    deepest = _nesting(tokens)
+    deepest = _nesting(tokens) if len(tokens) > MAX_NESTING else 0
     if deepest > MAX_NESTING:
         walk.unsure(f"parentheses are nested {deepest} levels deep, more than {MAX_NESTING}")
         return
@@ -126,8 +129,7 @@ def _plain(text: str) -> str:
 
 def _nesting(tokens: Sequence[Token]) -> int:
     depth = deepest = cases = 0
-    for token in tokens:
-        kind = token.token_type
+    for kind in [token.token_type for token in tokens]:
         if kind in _OPENING or kind == TokenType.CASE:
             depth += 1
             deepest = max(deepest, depth)

@@ -183,9 +183,7 @@ def _renamed(scope: Scope, items: Items, nodes: list[exp.Expr]) -> Items:
 
 def _columns_in(scope: Scope, node: exp.Expr) -> exp.Expr | None:
     """The COLUMNS() in an expression; `t.columns('…')` and `*COLUMNS(…)` count."""
-    if scope.walk.dialect.name not in ("duckdb", "clickhouse", ""):
-        return None
-    if type(node) is exp.Column:
+    if not scope.walk.has_columns_call or type(node) is exp.Column:
         return None
     return node.find(exp.Columns) or next(
         (found for found in node.find_all(exp.Dot) if _is_columns_call(found.expression)), None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.sql.dialects import Dialect
+from orchestrator.sql.relations import COPY, Field, Relation, Rest
 
 Columns = tuple[tuple[str, str | None], ...]
 """((column, type), …) in order, normalised."""
@@ -17,6 +18,18 @@ class Schema:
     def __init__(self, tables: Mapping[tuple[str, ...], Columns]) -> None:
         self._tables = tables
         self._by_name: dict[str, list[tuple[str, ...]]] | None = None
+        self._relations: dict[tuple[str, ...], Relation] = {}
+
+    def relation(self, parts: tuple[str, ...]) -> Relation:
+        """The table as something to read from; with columns that are not known where nobody knows them."""
+        found = self._relations.get(parts)
+        if found is None:
+            name, columns = ".".join(parts), self.columns(parts)
+            items: list[Field | Rest] = [Rest((name,))]
+            if columns is not None:
+                items = [Field(column, {(name, column): COPY}, kind) for column, kind in columns]
+            found = self._relations[parts] = Relation(items)
+        return found
 
     def columns(self, parts: tuple[str, ...]) -> Columns | None:
         """The columns of a table; None if nobody knows them, or two tables of other schemas might be meant."""
@@ -28,6 +41,9 @@ class Schema:
             for known in self._tables:
                 self._by_name.setdefault(known[-1], []).append(known)
         similar = [known for known in self._by_name.get(parts[-1], ()) if _same_end(known, parts)]
+        if not similar:
+            lowered = tuple(part.lower() for part in parts)
+            similar = [known for known in self._tables if _same_end(tuple(part.lower() for part in known), lowered)]
         return self._tables[similar[0]] if len(similar) == 1 else None
 
 

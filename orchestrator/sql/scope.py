@@ -117,7 +117,7 @@ class Scope:
         guessed = self._rests(name)
         alias = self._alias(name)
         if alias is not None and not (guessed and not self.walk.dialect.name):
-            if guessed:
+            if guessed and not any(rest.field(name).sources == alias.sources for _, rest in guessed):
                 self.walk.unsure(f"{name} may be a column or the alias of the same name")
             return alias
         if len(guessed) == 1:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from orchestrator.sql.dialects import Dialect
 from orchestrator.sql.model import Diagnostic, DiagnosticKind
-from orchestrator.sql.relations import COPY, Field, Relation, Rest
+from orchestrator.sql.relations import Relation
 from orchestrator.sql.schema import Schema
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ class Walk:
     work: int = 0
     offset: int = 0
     """Where the statement begins in the script, for those whose places count from their own beginning."""
-    _tables: dict[str, Relation] = field(default_factory=dict)
     _lines: list[int] | None = None
+
+    @cached_property
+    def has_columns_call(self) -> bool:
+        """True where the text may call COLUMNS()."""
+        return self.dialect.name in ("duckdb", "clickhouse", "") and "columns" in self.sql.lower()
 
     def unsure(self, reason: str) -> None:
         """Note why the answer is not exact."""
@@ -117,25 +122,12 @@ class Walk:
 
     def relation(self, parts: tuple[str, ...]) -> Relation:
         """The columns of a table as the schema knows them, or not known."""
-        name = ".".join(parts)
-        found = self._tables.get(name)
-        if found is None:
-            columns = self.schema.columns(parts)
-            items: list[Field | Rest]
-            if columns is None:
-                items = [Rest((name,))]
-            else:
-                items = [Field(column, {(name, column): COPY}, kind) for column, kind in columns]
-            found = self._tables[name] = Relation(items)
-        return found
+        return self.schema.relation(parts)
 
     def read_file(self, path: str) -> Relation:
         """The columns of a file, which nobody knows."""
         self.reads[path] = None
-        columns = self.schema.columns((path,))
-        if columns is None:
-            return Relation([Rest((path,))])
-        return Relation([Field(column, {(path, column): COPY}, kind) for column, kind in columns])
+        return self.schema.relation((path,))
 
 
 @dataclass(slots=True)

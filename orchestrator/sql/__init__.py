@@ -2,7 +2,7 @@
 
 In comes SQL as a database gets it, with the columns of the tables it reads; out comes what it reads and writes, down to
 columns, or the reason why that cannot be told. Pure: no file, no database. Importing this package does not import
-sqlglot; `analyze` does. May import `definitions` and `errors` only.
+sqlglot; calling it does. May import `definitions` and `errors` only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.sql.model import Diagnostic, OutputColumn, SqlLineage, StatementLineage
+from orchestrator.sql.model import Change, Diagnostic, Fingerprint, OutputColumn, SqlLineage, StatementLineage
 
 if TYPE_CHECKING:
     from orchestrator.sql.schema import Schema
@@ -39,4 +39,57 @@ def analyze(
     return run(sql, dialect=dialect, schema=schema, default_db=default_db, default_schema=default_schema)
 
 
-__all__ = ["Diagnostic", "OutputColumn", "SqlLineage", "StatementLineage", "analyze"]
+def fingerprint(
+    sql: str,
+    *,
+    dialect: str,
+    schema: Mapping[str, Any] | Schema | None = None,
+    default_db: str | None = None,
+    default_schema: str | None = None,
+    relations: Mapping[str, str] | None = None,
+) -> Fingerprint:
+    """What a query does, as digests of its rows and of each column; how it is written does not count.
+
+    `relations` is {normalised relation: asset key}, so that two targets do not differ. Never raises on SQL.
+    """
+    from orchestrator.sql.fingerprints import fingerprint as run
+
+    return run(
+        sql,
+        dialect=dialect,
+        schema=schema,
+        default_db=default_db,
+        default_schema=default_schema,
+        relations=relations,
+    )
+
+
+def classify(
+    old: str | Fingerprint,
+    new: str | Fingerprint,
+    *,
+    dialect: str = "",
+    schema: Mapping[str, Any] | None = None,
+    relations: Mapping[str, str] | None = None,
+) -> Change:
+    """What an edit means for those who read the table. Where it is not sure the answer is `breaking`.
+
+    >>> classify("select a from t", "select a, b from t", dialect="duckdb", schema={"t": ["a", "b"]}).kind
+    'additive'
+    """
+    from orchestrator.sql.classify import classify as run
+
+    return run(old, new, dialect=dialect, schema=schema, relations=relations)
+
+
+__all__ = [
+    "Change",
+    "Diagnostic",
+    "Fingerprint",
+    "OutputColumn",
+    "SqlLineage",
+    "StatementLineage",
+    "analyze",
+    "classify",
+    "fingerprint",
+]

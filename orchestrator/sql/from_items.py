@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.relations import COPY, EXPRESSION, Field, Relation, Rest, merged
+from orchestrator.sql.relations import COPY, EXPRESSION, Field, Origin, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
 from orchestrator.sql.walk import Walk
 
@@ -139,7 +139,8 @@ def renamed(walk: Walk, relation: Relation, columns: list[str]) -> Relation:
         items: list[Field | Rest] = [
             item.renamed(name) if isinstance(item, Field) else item for item, name in zip(head, columns, strict=True)
         ]
-        return Relation([*items, *relation.items[len(columns) :]], indirect=relation.indirect)
+        renamed_items = [*items, *relation.items[len(columns) :]]
+        return Relation(renamed_items, indirect=relation.indirect, origin=relation.origin)
     if any(rest.tables for rest in relation.rests):
         walk.unsure("columns are renamed by position over a table whose columns are not known")
     everything = relation.everything()
@@ -295,7 +296,18 @@ def _unnest(scope: Scope, node: exp.Unnest) -> None:
         items.insert(0, Field(dialect.column(path[-1] if path else "unnest"), everything))
     if dialect.name == "bigquery" or not columns:
         items.append(Rest(sources=everything, greedy=False))
-    scope.bounds.append(Bound(path, Relation(items)))
+    scope.bounds.append(Bound(path, _called(scope, node, items)))
+
+
+def _called(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Relation:
+    """What a call in FROM produces; its columns are told apart by name."""
+    named = [
+        Field(item.name, item.sources, item.type, Origin("call", (node, scope, item.name)))
+        if isinstance(item, Field)
+        else item
+        for item in items
+    ]
+    return Relation(named, origin=Origin("call", (node, scope, "")))
 
 
 def _lateral(scope: Scope, node: exp.Lateral) -> None:
@@ -321,7 +333,7 @@ def _lateral(scope: Scope, node: exp.Lateral) -> None:
     items: list[Field | Rest] = [Field(name, sources) for name in columns]
     if not columns:
         items = [Rest(sources=sources, greedy=False)]
-    scope.bounds.append(Bound(path, Relation(items)))
+    scope.bounds.append(Bound(path, _called(scope, node, items)))
 
 
 def values(scope: Scope, node: exp.Values) -> Relation:
@@ -334,9 +346,14 @@ def values(scope: Scope, node: exp.Values) -> Relation:
     )
     names = [scope.walk.dialect.column(f"{prefix}{at + first}") for at in range(width)]
     if sum(len(row) for row in rows) > 50_000 or all(isinstance(cell, exp.Literal) for row in rows for cell in row):
-        return Relation([Field(name, {}) for name in names])
-    columns = [merged(evaluate(scope, row[at]) for row in rows if at < len(row)) for at in range(width)]
-    return Relation([Field(name, sources) for name, sources in zip(names, columns, strict=True)])
+        columns: list[Sources] = [{} for _ in names]
+    else:
+        columns = [merged(evaluate(scope, row[at]) for row in rows if at < len(row)) for at in range(width)]
+    fields = [
+        Field(name, sources, None, Origin("values", (node, at)))
+        for at, (name, sources) in enumerate(zip(names, columns, strict=True))
+    ]
+    return Relation(fields, origin=Origin("values", (node, None)))
 
 
 # Joins
@@ -387,7 +404,8 @@ def _merge(scope: Scope, name: str, left: list[Bound], right: list[Bound], join:
     both = merged([before.sources, after.sources])
     scope.depend(both)
     full = str(join.args.get("side") or "").upper() == "FULL"
-    scope.merged[name] = Field(name, merged([both], kind=EXPRESSION if full else COPY), before.type)
+    origin = Origin("either", (str(join.args.get("side") or "").upper(), before, after))
+    scope.merged[name] = Field(name, merged([both], kind=EXPRESSION if full else COPY), before.type, origin)
 
 
 def _in_bounds(name: str, bounds: list[Bound]) -> Field:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+ANALYZER_VERSION = 1
+"""Raised whenever the same SQL would get another answer or fingerprint; what another one has cached is not used."""
+
 ColumnRef = tuple[str, str]
 """(normalised table name, column); the column is `*` where the table's columns are not known."""
 
@@ -79,3 +82,51 @@ class SqlLineage:
     output: tuple[OutputColumn, ...] = ()
     complete: bool = True
     statements: tuple[StatementLineage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Digests of what a query does. Those of other versions than one's own are not compared."""
+
+    raw: str
+    tokens: str = ""
+    """Of the text without comments and blanks."""
+    whole: str = ""
+    """Of the tree, with relations replaced by asset keys; empty where it cannot be parsed."""
+    rows: str | None = None
+    """Of which rows there are; None where it cannot be told in parts."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """((column, digest of its value), …) in order."""
+    volatile_rows: bool = False
+    """True where rows depend on the time or on chance."""
+    volatile_columns: tuple[str, ...] = ()
+    ordered: str = ""
+    """Of the ORDER BY of the whole query."""
+    reasons: tuple[str, ...] = ()
+    """Why it could not be told in parts."""
+    analyzer: int = ANALYZER_VERSION
+    sqlglot: str = ""
+
+    def comparable(self, other: Fingerprint) -> bool:
+        """True if both were taken by the same versions, so that a difference is one of the queries."""
+        return (self.analyzer, self.sqlglot) == (other.analyzer, other.sqlglot)
+
+
+ChangeKind = Literal["unchanged", "metadata", "additive", "partial", "breaking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an edit means: nothing for the data; only its order; new columns; some columns; possibly everything."""
+
+    kind: ChangeKind
+    columns: tuple[str, ...] = ()
+    """Of `partial`: the columns that may hold other values than before, or are gone."""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def breaking(self) -> bool:
+        """True where everything that reads the table must count as affected."""
+        return self.kind == "breaking"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.relations import AGGREGATE, EXPRESSION, Field, Relation, Rest, Sources, merged
+from orchestrator.sql.relations import AGGREGATE, EXPRESSION, Field, Origin, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
 from orchestrator.sql.walk import Environment, Walk
 
@@ -16,7 +16,18 @@ def pivoted(scope: Scope, relation: Relation, pivot: exp.Expr, *, path: tuple[st
     """The relation after a PIVOT or UNPIVOT clause."""
     inner = Scope(scope.walk, scope.env, [Bound(path, relation)])
     made = _unpivoted(inner, relation, pivot) if pivot.args.get("unpivot") else _pivoted(inner, relation, pivot)
-    return Relation(made, indirect=merged([relation.indirect, inner.indirect]))
+    return _made(made, relation, inner, pivot)
+
+
+def _made(items: list[Field | Rest], relation: Relation, scope: Scope, node: exp.Expr) -> Relation:
+    named: list[Field | Rest] = [
+        Field(item.name, item.sources, item.type, Origin("pivot", (node, scope, relation, item.name)))
+        if isinstance(item, Field) and item.origin is None
+        else item
+        for item in items
+    ]
+    origin = Origin("pivot", (node, scope, relation, ""))
+    return Relation(named, indirect=merged([relation.indirect, scope.indirect]), origin=origin)
 
 
 def pivot_statement(walk: Walk, node: exp.Pivot, env: Environment) -> Relation:
@@ -28,7 +39,7 @@ def pivot_statement(walk: Walk, node: exp.Pivot, env: Environment) -> Relation:
     relation = Relation(outer.star(), indirect=outer.indirect)
     inner = Scope(walk, env, [Bound(bound.path, bound.relation) for bound in outer.bounds])
     made = _unpivot_on(inner, relation, node) if node.args.get("unpivot") else _pivot_on(inner, relation, node)
-    return Relation(made, indirect=merged([relation.indirect, inner.indirect]))
+    return _made(made, relation, inner, node)
 
 
 # PIVOT

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from sqlglot import exp
 
 from orchestrator.sql.expressions import evaluate
-from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Rest, Sources, merged
+from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Origin, Rest, Sources, merged
 from orchestrator.sql.scope import Scope
 
 Items = list[Field | Rest]
@@ -57,11 +57,12 @@ def _field(scope: Scope, node: exp.Expr) -> Field:
         name = _name(scope, alias) if isinstance(alias, exp.Identifier) else str(alias)
         if type(inner) is exp.Column and isinstance(inner.this, exp.Identifier):
             return scope.column(inner).renamed(name)
-        return Field(name, evaluate(scope, inner), type_of(inner))
+        return Field(name, evaluate(scope, inner), type_of(inner), Origin("expression", (inner, scope)))
     if type(node) is exp.Column and isinstance(node.this, exp.Identifier):
         found = scope.column(node)
         return found.renamed(_name(scope, node.this))
-    return Field(unnamed(scope, node), evaluate(scope, node), type_of(node))
+    origin = Origin("expression", (node, scope))
+    return Field(unnamed(scope, node), evaluate(scope, node), type_of(node), origin)
 
 
 def _name(scope: Scope, identifier: exp.Identifier) -> str:
@@ -156,7 +157,10 @@ def _without(items: Items, names: set[str]) -> Items:
 
 def _replaced(scope: Scope, items: Items, nodes: list[exp.Expr]) -> Items:
     new = {_name(scope, node.args["alias"]): node for node in nodes if isinstance(node, exp.Alias)}
-    fields = {name: Field(name, evaluate(scope, node.this), type_of(node.this)) for name, node in new.items()}
+    fields = {
+        name: Field(name, evaluate(scope, node.this), type_of(node.this), Origin("expression", (node.this, scope)))
+        for name, node in new.items()
+    }
     known = {item.name for item in items if isinstance(item, Field)}
     missing = [field for name, field in fields.items() if name not in known]
     kept = [item.less(fields) if isinstance(item, Rest) else fields.get(item.name, item) for item in items]

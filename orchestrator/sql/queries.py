@@ -11,7 +11,7 @@ from orchestrator.sql.expressions import depend, evaluate
 from orchestrator.sql.from_items import bind, bind_joins, renamed, values
 from orchestrator.sql.pivots import pivot_statement, pivoted
 from orchestrator.sql.projections import project
-from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Relation, Rest, Sources, add, merged
+from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Origin, Relation, Rest, Sources, add, merged
 from orchestrator.sql.scope import Scope
 from orchestrator.sql.walk import MAX_DEPTH, Environment, TooLargeError, Walk
 
@@ -104,7 +104,9 @@ def environment_of(walk: Walk, with_: exp.Expr, env: Environment) -> Environment
             relation = _recursive(walk, body, name, columns, inner)
         else:
             relation = renamed(walk, run_query(walk, body, env=inner), columns)
-        inner.ctes[name] = Relation(relation.items, indirect=relation.indirect, reads=walk.reads)
+        inner.ctes[name] = Relation(
+            relation.items, indirect=relation.indirect, reads=walk.reads, origin=relation.origin
+        )
         # What nobody uses is not evaluated, unless it writes.
         writes = isinstance(body, (exp.Insert, exp.Update, exp.Delete, exp.Merge))
         walk.reads = {**before, **walk.reads} if writes else before
@@ -180,10 +182,11 @@ def _united(walk: Walk, node: exp.SetOperation, left: Relation, right: Relation)
     indirect = merged([left.indirect, right.indirect])
     if not isinstance(node, exp.Union) or node.args.get("distinct") is not False:
         add(indirect, merged([left.everything(), right.everything()]))
+    origin = Origin("set", (node, left, right))
     if node.args.get("by_name"):
-        return Relation(_by_name(left, right), indirect=indirect)
+        return Relation(_by_name(left, right), indirect=indirect, origin=origin)
     if left.closed and right.closed:
-        return Relation(_by_position(walk, node, left, right), indirect=indirect)
+        return Relation(_by_position(walk, node, left, right), indirect=indirect, origin=origin)
     walk.unsure("a set operation over tables whose columns are not known")
     return Relation(_by_guess(left, right), indirect=indirect)
 
@@ -197,14 +200,19 @@ def _by_position(walk: Walk, node: exp.Expr, left: Relation, right: Relation) ->
         walk.unsure(message)
     rest = one[len(other) :]
     pairs = zip(one, other, strict=False)
-    return [*(Field(a.name, merged([a.sources, b.sources]), a.type) for a, b in pairs), *rest]
+    return [*(_either(a, b) for a, b in pairs), *rest]
+
+
+def _either(left: Field, right: Field) -> Field:
+    """A column of a set operation."""
+    return Field(left.name, merged([left.sources, right.sources]), left.type, Origin("set", (left, right)))
 
 
 def _by_name(left: Relation, right: Relation) -> list[Field | Rest]:
     items: list[Field | Rest] = []
     for item in left.items:
         if isinstance(item, Field) and (other := right.lookup(item.name)) is not None:
-            items.append(Field(item.name, merged([item.sources, other.sources]), item.type))
+            items.append(_either(item, other))
         else:
             items.append(item)
     for item in right.items:
@@ -259,7 +267,7 @@ def _select(walk: Walk, select: exp.Select, env: Environment) -> Relation:
     _rows(scope, select, items)
     if arguments.get("kind") == "STRUCT" or arguments.get("kind") == "VALUE":
         walk.unsure(f"SELECT AS {arguments['kind']} makes one column without a name")
-    return Relation(items, indirect=scope.indirect)
+    return Relation(items, indirect=scope.indirect, origin=Origin("select", (scope, select, items)))
 
 
 def _rows(scope: Scope, select: exp.Select, items: list[Field | Rest]) -> None:
@@ -369,7 +377,7 @@ def _limited(walk: Walk, node: exp.Expr, relation: Relation, env: Environment) -
                 add(indirect, found.sources)
         if isinstance(inner, exp.Literal) and inner.name.isdigit() and 0 < int(inner.name) <= len(relation.items):
             add(indirect, _of(relation.items[int(inner.name) - 1]))
-    return Relation(relation.items, indirect=indirect)
+    return Relation(relation.items, indirect=indirect, origin=Origin("limit", (node, relation)))
 
 
 def _match_recognize(scope: Scope, node: exp.Expr) -> None:

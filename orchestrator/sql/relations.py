@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from orchestrator.sql.model import ColumnRef, EdgeKind
 
@@ -15,6 +16,25 @@ COPY, RENAME, EXPRESSION, AGGREGATE, WINDOW = range(5)
 NOTHING: Sources = {}
 
 
+OriginKind = Literal[
+    "base", "expression", "either", "part", "row", "set", "values", "call", "pivot", "select", "table", "limit"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a column or relation came about, for fingerprints, which look at it only when asked.
+
+    `what` says how to read `parts`; the one place that does is `fingerprints`.
+    """
+
+    what: OriginKind
+    parts: tuple[Any, ...] = ()
+
+
+BASE = Origin("base")
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A known column."""
@@ -22,10 +42,11 @@ class Field:
     name: str
     sources: Sources
     type: str | None = None
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def renamed(self, name: str) -> Field:
         """The same under another name."""
-        return self if name == self.name else Field(name, self.sources, self.type)
+        return self if name == self.name else Field(name, self.sources, self.type, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +62,9 @@ class Rest:
 
     def field(self, name: str) -> Field:
         """The column of that name, should there be one."""
-        return Field(name, {**{(table, name): COPY for table in self.tables}, **(self.sources or {})})
+        sources = {**{(table, name): COPY for table in self.tables}, **(self.sources or {})}
+        base = len(self.tables) == 1 and not self.sources
+        return Field(name, sources, origin=BASE if base else None)
 
     def all(self) -> Sources:
         """Where all of them come from."""
@@ -56,14 +79,20 @@ class Rest:
 class Relation:
     """Columns in order, known ones and rests, and the columns that decide which rows there are."""
 
-    __slots__ = ("_folded", "_index", "indirect", "items", "reads", "rests")
+    __slots__ = ("_folded", "_index", "indirect", "items", "origin", "reads", "rests")
 
     def __init__(
-        self, items: Iterable[Field | Rest], *, indirect: Sources = NOTHING, reads: Iterable[str] = ()
+        self,
+        items: Iterable[Field | Rest],
+        *,
+        indirect: Sources = NOTHING,
+        reads: Iterable[str] = (),
+        origin: Origin | None = None,
     ) -> None:
         self.items: tuple[Field | Rest, ...] = tuple(items)
         self.rests: tuple[Rest, ...] = tuple(item for item in self.items if isinstance(item, Rest))
         self.indirect = indirect
+        self.origin = origin
         self.reads = tuple(reads)
         """Of a common table expression: what is read as soon as somebody uses it."""
         self._index: dict[str, Field] | None = None

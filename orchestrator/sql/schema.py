@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.sql.dialects import Dialect
-from orchestrator.sql.relations import COPY, Field, Relation, Rest
+from orchestrator.sql.relations import BASE, COPY, Field, Origin, Relation, Rest
 
 Columns = tuple[tuple[str, str | None], ...]
 """((column, type), …) in order, normalised."""
@@ -27,8 +27,8 @@ class Schema:
             name, columns = ".".join(parts), self.columns(parts)
             items: list[Field | Rest] = [Rest((name,))]
             if columns is not None:
-                items = [Field(column, {(name, column): COPY}, kind) for column, kind in columns]
-            found = self._relations[parts] = Relation(items)
+                items = [Field(column, {(name, column): COPY}, kind, BASE) for column, kind in columns]
+            found = self._relations[parts] = Relation(items, origin=Origin("table", (name,)))
         return found
 
     def columns(self, parts: tuple[str, ...]) -> Columns | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from orchestrator.sql.relations import Field, Relation, Rest, Sources, add, merged
+from orchestrator.sql.relations import Field, Origin, Relation, Rest, Sources, add, merged
 from orchestrator.sql.walk import Environment, Walk
 
 NAMES_SHOWN = 60
@@ -158,7 +158,8 @@ class Scope:
         while scope is not None:
             for bound in scope.bounds:
                 if bound.path and bound.path[-1].lower() == name.lower():
-                    return Field(name, bound.relation.everything())
+                    origin = Origin("row", bound.relation.items)
+                    return Field(name, bound.relation.everything(), origin=origin)
             scope = scope.parent
         return None
 
@@ -194,7 +195,7 @@ class Scope:
                     self.walk.unsure(f"cannot tell where {bound.label}.{column} comes from")
                 found = Field(column, merged(rest.field(column).sources for rest in candidates))
             if found is not None:
-                return found if size == len(parts) - 1 else Field(name, found.sources)
+                return found if size == len(parts) - 1 else _part(found, name, parts[size + 1 :])
             if column.lower() not in _ALWAYS_THERE:
                 self._unknown(column, own, of=bound)
             return Field(name, {})
@@ -204,7 +205,7 @@ class Scope:
                 return nested.renamed(name)
         struct = self._search(first, parts[0])
         if struct is not None:
-            return Field(name, struct.sources)
+            return _part(struct, name, parts[1:])
         qualifier = ".".join(part.name for part in parts[:-1])
         if qualifier.lower() not in _ALWAYS_THERE:
             scope: Scope | None = self
@@ -283,6 +284,11 @@ class Scope:
     def depend(self, sources: Sources) -> None:
         """Note what decides about rows."""
         add(self.indirect, sources)
+
+
+def _part(struct: Field, name: str, path: list[exp.Identifier]) -> Field:
+    """A field of a struct: it comes from the whole."""
+    return Field(name, struct.sources, origin=Origin("part", (struct, tuple(part.name.lower() for part in path))))
 
 
 def _listed(labels: list[str]) -> str:

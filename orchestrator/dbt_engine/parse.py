@@ -44,7 +44,7 @@ def parse_project(invocation: DbtInvocation, *, write_json: bool = True) -> Pars
         if _misses_packages(result) and (invocation.project_dir / LOCK_FILE).is_file():
             install_packages(invocation)
             result, heard = _invoke("parse", invocation, write_json)
-    _raise_interrupt(result.exception)
+    raise_interrupt(result.exception)
     if not result.success or result.result is None:
         text = "\n".join([str(result.exception or "dbt cannot parse the project"), *heard.errors])
         raise dbt_error(text, project_dir=invocation.project_dir) from result.exception
@@ -66,12 +66,12 @@ def install_packages(invocation: DbtInvocation) -> None:
             result = dbtRunner().invoke(["deps", *invocation.project_args()])
         finally:
             os.chdir(started_in)  # `deps` alone of dbt's commands goes to the project and stays there
-    _raise_interrupt(result.exception)
+    raise_interrupt(result.exception)
     if not result.success:
         raise dbt_error(result.exception, project_dir=invocation.project_dir) from result.exception
 
 
-def _raise_interrupt(error: BaseException | None) -> None:
+def raise_interrupt(error: BaseException | None) -> None:
     """dbt hands a Ctrl-C on like any other error; it is one all the same."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):

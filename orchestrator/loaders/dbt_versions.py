@@ -41,10 +41,11 @@ DOES_NOT_MATTER = frozenset(
         "target_schema",
     )
 )
-_SHIPPED = frozenset(
+SHIPPED_MACROS = frozenset(
     f"dbt{adapter}"
     for adapter in ("", "_duckdb", "_postgres", "_redshift", "_snowflake", "_bigquery", "_spark", "_databricks")
 )
+"""Packages of macros that come with dbt and its adapters: their versions stand for them."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, default=str)
 """One encoder for all nodes: `json.dumps` with options makes a new one each time."""
 _PLAIN = json.JSONEncoder(default=str)
@@ -131,7 +132,7 @@ class CodeVersions:
             if name in seen or macro is None:
                 continue
             seen.add(name)
-            if macro.package_name not in _SHIPPED:
+            if macro.package_name not in SHIPPED_MACROS:
                 found[name] = macro.macro_sql or ""
                 waiting += macro.macros
         return dict(sorted(found.items()))
@@ -153,7 +154,7 @@ class CodeVersions:
 def _project_macros(macros: Iterable[Macro]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for macro in macros:
-        if macro.package_name not in _SHIPPED:
+        if macro.package_name not in SHIPPED_MACROS:
             found.setdefault(macro.name, []).append(macro.unique_id)
     return found
 
@@ -194,4 +195,4 @@ def _hash_file(content: Any) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["CodeVersions", "depends_on_target", "inline_config"]
+__all__ = ["SHIPPED_MACROS", "CodeVersions", "depends_on_target", "inline_config"]

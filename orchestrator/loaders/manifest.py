@@ -94,6 +94,7 @@ class Node(Resource, frozen=True, kw_only=True):
     database: Text = None
     schema_: Text = msgspec.field(default=None, name="schema")
     alias: Text = None
+    relation_name: Text = None
     raw_code: Text = None
     raw_sql: Text = None
     language: Text = None
@@ -126,6 +127,7 @@ class Source(Resource, frozen=True, kw_only=True):
     identifier: Text = None
     database: Text = None
     schema_: Text = msgspec.field(default=None, name="schema")
+    relation_name: Text = None
     source_description: Text = None
     source_meta: Values = None
     columns: dict[str, ManifestColumn] | None = None

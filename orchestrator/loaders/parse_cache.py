@@ -56,7 +56,11 @@ def build_key(
         "profile": [profile.name, profile.target, str(profile.path), profile.output],
         "vars": dict(variables),
         "env": {name: os.environ.get(name) for name in sorted({*env_vars, *profile.env_vars})},
-        "packages": [_version("dbt-core"), _version(f"dbt-{profile.adapter}"), _version("dbt-adapters")],
+        "packages": [
+            installed_version("dbt-core"),
+            installed_version(f"dbt-{profile.adapter}"),
+            installed_version("dbt-adapters"),
+        ],
     }
     digest.update(json.dumps(rest, sort_keys=True, default=str).encode())
     return digest.hexdigest()
@@ -149,11 +153,21 @@ def _walk(directory: str, skipped: set[str], seen: set[str], *, folders: bool = 
             yield from _walk(entry.path, set(), seen)
 
 
-def _version(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """The version of a distribution; None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 
 
-__all__ = ["ParseState", "build_key", "manifest_stamp", "named_env_vars", "read_state", "scan_files", "write_state"]
+__all__ = [
+    "ParseState",
+    "build_key",
+    "installed_version",
+    "manifest_stamp",
+    "named_env_vars",
+    "read_state",
+    "scan_files",
+    "write_state",
+]

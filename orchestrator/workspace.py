@@ -28,6 +28,8 @@ from orchestrator.resources.duckdb import DuckDBFile
 
 if TYPE_CHECKING:
     from orchestrator.dbt_engine.invocation import DbtInvocation
+    from orchestrator.graph.columns import ColumnGraph
+    from orchestrator.loaders.columns import Observed
     from orchestrator.records import Records
 
 DEFAULT_ENVIRONMENT = "default"
@@ -147,6 +149,32 @@ class Workspace:
         if self.project is None:
             raise ConfigError("this workspace has no dbt project", fix="add 'dbt' to [tool.orchestrator]")
         return self.project.dbt_manifest()
+
+    @cached_property
+    def columns(self) -> ColumnGraph:
+        """Columns of all assets and where each comes from; what has changed since the last time is analysed first."""
+        from orchestrator.loaders.columns import load_columns
+
+        return load_columns(self.graph, self.project, root=self.root, observed=self._observed())
+
+    def _observed(self) -> Observed:
+        from orchestrator.loaders.columns import Observed
+        from orchestrator.loaders.seen_columns import RecordedSql, seen_in_warehouse
+
+        recorded = {AssetKey.parse(key): columns for key, columns in self._recorded_columns().items()}
+        missing = [asset for key, asset in self.graph.assets.items() if key not in recorded and asset.needs_looking]
+        seen = {}
+        if missing and self.database is not None and self.project is not None and self.project.invocation is not None:
+            seen = seen_in_warehouse(missing, self.database, cache=self.project.invocation.target_path)
+        keys = {writer.id: str(key) for key, asset in self.graph.assets.items() for writer in asset.writers}
+        compiled = RecordedSql(keys, lambda key: self.history.compiled_code(self.environment, key))
+        return Observed(columns={**seen, **recorded}, compiled=compiled)
+
+    def _recorded_columns(self) -> Mapping[str, tuple[tuple[str, str], ...]]:
+        from orchestrator.records.quick import read_all_columns
+
+        found = read_all_columns(self.config.records_url, self.environment)
+        return self.history.all_columns(self.environment) if found is None else found
 
     def relate(self, table: Table) -> Relation:
         """Where a Python table lives in this environment."""

@@ -91,6 +91,11 @@ class Asset:
         return not self.writers
 
     @property
+    def needs_looking(self) -> bool:
+        """True when only the warehouse can say what its columns are: sources, and what Python writes."""
+        return self.kind == "asset" and not any(writer.engine == "dbt" for writer in self.writers)
+
+    @property
     def reads(self) -> frozenset[AssetKey]:
         """All assets that its writers read."""
         return frozenset(key for writer in self.writers for key in writer.reads)

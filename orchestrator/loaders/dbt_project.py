@@ -46,6 +46,8 @@ class DbtProject:
     """How dbt must be called to see the same; None when the profile cannot be resolved."""
     profile: Profile | None = None
     manifest_path: Path | None = None
+    manifest: Manifest | None = field(default=None, repr=False)
+    """The manifest as we read it."""
     parsed: bool = False
     """True if dbt had to parse; False for a cached manifest."""
     operations: tuple[Operation, ...] = ()
@@ -98,6 +100,7 @@ def load_dbt_project(
         manifest, errors = last_good, (error,)
         project.warnings += ("shown is what the dbt project was when it could last be read",)
     project.manifest_path = project.invocation.target_path / MANIFEST_FILE
+    project.manifest = manifest
     project.operations = operations(manifest)
     fragment = build_fragment(
         manifest,

@@ -21,6 +21,14 @@ REVISION = "0001"
 """The schema that the statements below are written for; a test holds it to `schema.REVISIONS`."""
 BUSY_TIMEOUT_S = 30
 
+NEWEST_COLUMNS = """
+    select a.key, b.data from orchestrator_attempts a join orchestrator_blobs b on b.digest = a.columns_blob
+    where a.environment = :environment and a.seq = (
+        select max(c.seq) from orchestrator_attempts c
+        where c.environment = a.environment and c.key = a.key and c.columns_blob is not null
+    )
+"""
+"""The newest columns that were seen of each asset; the same for every database."""
 _SCHEME = "sqlite:///"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _WRITER = [item.name for item in fields(WriterFact)]
@@ -41,6 +49,21 @@ def read_facts(url: str, environment: str) -> Facts | None:
             if database.execute("select version_num from orchestrator_schema").fetchall() != [(REVISION,)]:
                 return None
             return _read(database, environment)
+    except (sqlite3.Error, ValueError, TypeError):
+        return None
+
+
+def read_all_columns(url: str, environment: str) -> dict[str, tuple[tuple[str, str], ...]] | None:
+    """{asset key: ((column, type), …)} as `Records.all_columns`; None where only the store can tell."""
+    if not url.startswith(_SCHEME) or not (file := Path(url.removeprefix(_SCHEME))).is_file():
+        return None
+    try:
+        database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)
+        with closing(database):
+            if database.execute("select version_num from orchestrator_schema").fetchall() != [(REVISION,)]:
+                return None
+            rows = database.execute(NEWEST_COLUMNS, {"environment": environment}).fetchall()
+        return {key: tuple((name, kind) for name, kind in json.loads(data)) for key, data in rows}
     except (sqlite3.Error, ValueError, TypeError):
         return None
 

@@ -8,13 +8,14 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.facts import CheckFact, Facts, WriterFact
 from orchestrator.errors import RecordsError
 from orchestrator.records.packing import unpack_blob, unpack_columns, unpack_failure
 from orchestrator.records.projections import SUCCESSES
+from orchestrator.records.quick import NEWEST_COLUMNS
 from orchestrator.records.schema import (
     attempts,
     blobs,
@@ -256,6 +257,12 @@ def read_columns(connection: Connection, environment: str, key: str) -> tuple[Co
     """The columns as they were seen last; empty if they never were."""
     data = _newest_blob(connection, environment, key, "columns_blob")
     return () if data is None else unpack_columns(data)
+
+
+def read_all_columns(connection: Connection, environment: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """{asset key: its columns as they were seen last}"""
+    rows = connection.execute(text(NEWEST_COLUMNS), {"environment": environment}).all()
+    return {key: tuple((column.name, column.type) for column in unpack_columns(bytes(data))) for key, data in rows}
 
 
 def read_newest_value(connection: Connection, environment: str, key: str, name: str) -> Any:

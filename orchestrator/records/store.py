@@ -228,6 +228,11 @@ class Records:
         with self._database.reading() as connection:
             return readers.read_columns(connection, environment, key)
 
+    def all_columns(self, environment: str) -> dict[str, tuple[tuple[str, str], ...]]:
+        """{asset key: ((column, type), …)}, as they were seen after each asset's newest success that looked."""
+        with self._database.reading() as connection:
+            return readers.read_all_columns(connection, environment)
+
     def check_history(self, environment: str, check_id: str, *, limit: int = 50) -> tuple[CheckRecord, ...]:
         """The results of a check, newest first."""
         with self._database.reading() as connection:

@@ -140,6 +140,26 @@ class DuckDBFile:
             connection.close()
         return frozenset(Relation.normalised(*row) for row in rows)
 
+    def all_columns(self) -> dict[Relation, tuple[tuple[str, str], ...]]:
+        """{table or view: ((column, type), …)}; empty without a file. The read-only connection is closed again.
+
+        Raises ResourceLockedError while another process writes.
+        """
+        if not self.path.exists():
+            return {}
+        connection = self._open(read_only=True)
+        try:
+            rows = connection.execute(
+                "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+                "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
+            ).fetchall()
+        finally:
+            connection.close()
+        found: dict[Relation, list[tuple[str, str]]] = {}
+        for database, schema, table, column, kind in rows:
+            found.setdefault(Relation.normalised(database, schema, table), []).append((column.lower(), kind))
+        return {relation: tuple(columns) for relation, columns in found.items()}
+
     def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
         """(column names, the first rows), through a read-only connection that is closed again.
 

@@ -16,35 +16,51 @@ class Schema:
     """Tables by their normalised names; one may be named with fewer or more parts than it is asked for."""
 
     def __init__(self, tables: Mapping[tuple[str, ...], Columns]) -> None:
-        self._tables = tables
-        self._by_name: dict[str, list[tuple[str, ...]]] | None = None
-        self._relations: dict[tuple[str, ...], Relation] = {}
+        self._tables = dict(tables)
+        self._open: set[tuple[str, ...]] = set()
+        self._by_name: dict[str, list[tuple[str, ...]]] = {}
+        self._relations: dict[str, dict[tuple[str, ...], Relation]] = {}
+        """{last part: {name as asked for: its columns}}"""
+        for known in self._tables:
+            self._by_name.setdefault(known[-1].lower(), []).append(known)
+
+    def add(self, parts: tuple[str, ...], columns: Columns, *, closed: bool) -> None:
+        """Add a table; one that is not closed may have more columns than these."""
+        if parts not in self._tables:
+            self._by_name.setdefault(parts[-1].lower(), []).append(parts)
+        self._tables[parts] = columns
+        self._relations.pop(parts[-1].lower(), None)
+        (self._open.discard if closed else self._open.add)(parts)
+
+    def find(self, parts: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The table that a name means: that very one, or the only one with the same end, in any case."""
+        if parts in self._tables:
+            return parts
+        same_name = self._by_name.get(parts[-1].lower(), ())
+        similar = [known for known in same_name if _same_end(known, parts)]
+        if not similar:
+            lowered = tuple(part.lower() for part in parts)
+            similar = [known for known in same_name if _same_end(tuple(part.lower() for part in known), lowered)]
+        return similar[0] if len(similar) == 1 else None
 
     def relation(self, parts: tuple[str, ...]) -> Relation:
         """The table as something to read from; with columns that are not known where nobody knows them."""
-        found = self._relations.get(parts)
+        named = self._relations.setdefault(parts[-1].lower(), {})
+        found = named.get(parts)
         if found is None:
-            name, columns = ".".join(parts), self.columns(parts)
-            items: list[Field | Rest] = [Rest((name,))]
-            if columns is not None:
-                items = [Field(column, {(name, column): COPY}, kind, BASE) for column, kind in columns]
-            found = self._relations[parts] = Relation(items, origin=Origin("table", (name,)))
+            name, known = ".".join(parts), self.find(parts)
+            items: list[Field | Rest] = []
+            if known is not None:
+                items += [Field(column, {(name, column): COPY}, kind, BASE) for column, kind in self._tables[known]]
+            if known is None or known in self._open:
+                items.append(Rest((name,)))
+            found = named[parts] = Relation(items, origin=Origin("table", (name,)))
         return found
 
     def columns(self, parts: tuple[str, ...]) -> Columns | None:
-        """The columns of a table; None if nobody knows them, or two tables of other schemas might be meant."""
-        found = self._tables.get(parts)
-        if found is not None or not self._tables:
-            return found
-        if self._by_name is None:
-            self._by_name = {}
-            for known in self._tables:
-                self._by_name.setdefault(known[-1], []).append(known)
-        similar = [known for known in self._by_name.get(parts[-1], ()) if _same_end(known, parts)]
-        if not similar:
-            lowered = tuple(part.lower() for part in parts)
-            similar = [known for known in self._tables if _same_end(tuple(part.lower() for part in known), lowered)]
-        return self._tables[similar[0]] if len(similar) == 1 else None
+        """All columns of a table; None if they are not known."""
+        known = self.find(parts)
+        return None if known is None or known in self._open else self._tables[known]
 
 
 def _same_end(left: tuple[str, ...], right: tuple[str, ...]) -> bool:

@@ -1,0 +1,88 @@
+"""Columns and SQL that were seen rather than worked out: in the warehouse, and in the records of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import ResourceError
+from orchestrator.graph.model import Asset
+from orchestrator.resources.duckdb import DuckDBFile
+from orchestrator.sql.schema import Columns
+
+SEEN_FILE = "seen_columns.json"
+
+
+class _Seen(msgspec.Struct):
+    stamp: tuple[int, int]
+    columns: dict[str, tuple[tuple[str, str], ...]]
+
+
+def seen_in_warehouse(assets: Sequence[Asset], database: DuckDBFile, *, cache: Path) -> dict[AssetKey, Columns]:
+    """The columns of those assets that are in the DuckDB file. It is opened only when it changed since the last look.
+
+    While somebody else writes, what was seen last is used.
+    """
+    stamp = _stamp(database.path)
+    seen = _read(cache / SEEN_FILE)
+    if seen is None or seen.stamp != stamp:
+        try:
+            found = database.all_columns()
+        except ResourceError:
+            found = None
+        if found is not None:
+            seen = _Seen(stamp, {str(relation): columns for relation, columns in found.items()})
+            _write(cache / SEEN_FILE, seen)
+    listed = seen.columns if seen is not None else {}
+    return {asset.key: listed[str(asset.relation)] for asset in assets if str(asset.relation) in listed}
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_mtime_ns, stat.st_size)
+
+
+def _read(file: Path) -> _Seen | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Seen)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _write(file: Path, seen: _Seen) -> None:
+    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(msgspec.json.encode(seen))
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+
+
+class RecordedSql(Mapping[str, str]):
+    """{dbt unique_id: SQL that a run was seen to build with}; the records are asked for one when it is wanted."""
+
+    def __init__(self, keys: Mapping[str, str], read: Callable[[str], str | None]) -> None:
+        self._keys, self._read = keys, read
+
+    def __getitem__(self, unique_id: str) -> str:
+        text = self._read(self._keys[unique_id])
+        if text is None:
+            raise KeyError(unique_id)
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+__all__ = ["RecordedSql", "seen_in_warehouse"]

@@ -1,0 +1,222 @@
+"""Columns of many tables that read each other, each analysed once, and again only when it or what it reads changed.
+
+Tables come upstream first; the columns of one are what `select *` from it means in the next. Answers are kept in one
+file: an answer holds as long as the SQL and the columns of the tables that it read are the same, so that an edit
+which leaves a table's columns alone analyses one table and no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from orchestrator.sql.dialects import Dialect, dialect_of
+from orchestrator.sql.model import ANALYZER_VERSION, ColumnRef, Diagnostic, EdgeKind
+from orchestrator.sql.schema import Columns, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class TableSql:
+    """A table and how it is filled."""
+
+    name: str
+    """Its relation, normalised and dotted."""
+    sql: str | None = None
+    added: tuple[tuple[str, str | None, tuple[str, ...]], ...] = ()
+    """Columns that come on top of the query's, with their types and the query's columns that they come from."""
+    known: Columns | None = None
+    """Columns known without SQL."""
+    closed: bool = True
+    """True when `known` is every column."""
+    reason: str = ""
+    """Why there is no SQL."""
+
+
+class TableColumns(msgspec.Struct, frozen=True, array_like=True):
+    """The answer for one table."""
+
+    columns: tuple[tuple[str, str | None], ...] = ()
+    closed: bool = False
+    sources: dict[str, tuple[tuple[str, str, EdgeKind], ...]] = {}
+    """{column: ((table, column or *, how), …)}"""
+    indirect: tuple[ColumnRef, ...] = ()
+    reads: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class _Entry(msgspec.Struct, array_like=True):
+    text: str
+    seen: dict[str, str]
+    """{table that it read: digest of its columns}"""
+    answer: TableColumns
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    versions: str
+    whole: str
+    entries: dict[str, _Entry]
+
+
+def analyze_tables(
+    tables: Sequence[TableSql],
+    *,
+    dialect: str,
+    default_db: str | None = None,
+    default_schema: str | None = None,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Mapping[str, TableColumns]:
+    """{table: its columns and where they come from}. `tables` must be upstream first. Raises nothing.
+
+    sqlglot is not imported when the file at `cache` has all answers. `progress` hears (done, to do) of those that are
+    analysed.
+    """
+    stored = _read(cache)
+    versions = f"{ANALYZER_VERSION} {_sqlglot_version()} {dialect} {default_db} {default_schema}"
+    if stored.versions != versions:
+        stored = _Stored(versions, "", {})
+    whole = _digest_of(tables)
+    if stored.whole == whole:
+        return {name: entry.answer for name, entry in stored.entries.items()}
+    work = _Work(dialect_of(dialect), default_db, default_schema, stored.entries)
+    for at, table in enumerate(tables):
+        work.add(table)
+        progress(at + 1, len(tables))
+    if cache is not None:
+        _write(cache, _Stored(versions, whole, work.entries))
+    return {name: entry.answer for name, entry in work.entries.items()}
+
+
+class _Work:
+    """The tables so far, and what is known about them."""
+
+    def __init__(
+        self, dialect: Dialect, default_db: str | None, default_schema: str | None, old: Mapping[str, _Entry]
+    ) -> None:
+        self.dialect, self.default_db, self.default_schema = dialect, default_db, default_schema
+        self.old = old
+        self.entries: dict[str, _Entry] = {}
+        self.schema = Schema({})
+        self.digests: dict[str, str] = {}
+
+    def add(self, table: TableSql) -> None:
+        """Analyse a table, or take the answer from before."""
+        text = _digest(
+            table.sql or "", repr(table.added), repr(table.known), str(table.closed), table.reason, table.name
+        )
+        old = self.old.get(table.name)
+        if old is not None and old.text == text and all(self.seen(name) == was for name, was in old.seen.items()):
+            entry = old
+        else:
+            answer = self.analysed(table)
+            entry = _Entry(text, {name: self.seen(name) for name in answer.reads}, answer)
+        self.entries[table.name] = entry
+        parts = tuple(table.name.split("."))
+        self.schema.add(parts, entry.answer.columns, closed=entry.answer.closed)
+        self.digests[table.name] = _digest(repr(entry.answer.columns), str(entry.answer.closed))
+
+    def seen(self, name: str) -> str:
+        """The digest of a table's columns as they are known now; empty for a table that nobody knows."""
+        parts = self.schema.find(tuple(name.split(".")))
+        return self.digests.get(".".join(parts), "") if parts is not None else ""
+
+    def analysed(self, table: TableSql) -> TableColumns:
+        """The answer for a table."""
+        if table.sql is None:
+            reasons = (table.reason,) if table.reason else ()
+            return TableColumns(columns=table.known or (), closed=table.closed and bool(table.known), reasons=reasons)
+        from orchestrator.sql.analyze import analyze
+
+        found = analyze(
+            table.sql,
+            dialect=self.dialect.name,
+            schema=self.schema,
+            default_db=self.default_db,
+            default_schema=self.default_schema,
+        )
+        own = table.name
+        sources = {
+            name: tuple((source, column, found.kinds[name][source, column]) for source, column in refs)
+            for name, refs in found.columns.items()
+        }
+        columns = [(item.name, item.type) for item in found.output]
+        for name, kind, origins in table.added:
+            folded = self.dialect.column(name)
+            columns.append((folded, kind))
+            refs = dict.fromkeys((ref[0], ref[1]) for origin in origins for ref in sources.get(origin, ()))
+            sources[folded] = tuple((source, column, "expression") for source, column in refs)
+        closed = found.complete
+        if not closed and table.known and table.closed:
+            # The SQL alone does not tell all of them, the warehouse does.
+            named = {name.lower() for name, _ in columns}
+            columns += [(name, kind) for name, kind in table.known if name.lower() not in named]
+        return TableColumns(
+            columns=_typed(columns, table.known),
+            closed=closed,
+            sources=sources,
+            indirect=found.indirect,
+            reads=tuple(name for name in found.reads if name.lower() != own),
+            reasons=found.reasons,
+            diagnostics=found.diagnostics,
+        )
+
+
+def _typed(columns: list[tuple[str, str | None]], known: Columns | None) -> tuple[tuple[str, str | None], ...]:
+    """With the types that the warehouse knows, where the SQL does not say one."""
+    types = {name.lower(): kind for name, kind in known or ()}
+    return tuple((name, kind or types.get(name.lower())) for name, kind in columns)
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        digest.update(part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _digest_of(tables: Sequence[TableSql]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for table in tables:
+        rest = repr((table.name, table.added, table.known, table.closed, table.reason))
+        digest.update(rest.encode())
+        digest.update((table.sql or "").encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _sqlglot_version() -> str:
+    try:
+        return metadata.version("sqlglot")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _read(file: Path | None) -> _Stored:
+    if file is not None:
+        try:
+            return msgspec.msgpack.decode(file.read_bytes(), type=_Stored)
+        except (OSError, msgspec.DecodeError):
+            pass
+    return _Stored("", "", {})
+
+
+def _write(file: Path, stored: _Stored) -> None:
+    """Atomically: a reader sees the old answers or the new ones. Where nothing can be written nothing is kept."""
+    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(msgspec.msgpack.encode(stored))
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+
+
+__all__ = ["TableColumns", "TableSql", "analyze_tables"]

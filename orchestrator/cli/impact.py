@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.describe import Key
+from orchestrator.cli.columns import asset_or_column, column_impact_json, column_impact_report, find_column
 from orchestrator.cli.json_forms import impact_json
 from orchestrator.cli.lineage import Depth
 from orchestrator.cli.ls import kind_of
 from orchestrator.cli.options import WorkspaceOptions, workspace_command
 from orchestrator.cli.output import count, make_console, one_line, print_json
 from orchestrator.cli.workspaces import print_findings
+from orchestrator.graph.column_impact import column_impact
 from orchestrator.graph.impact import Impact, impact
 from orchestrator.graph.model import AssetGraph
-from orchestrator.graph.selection import find_asset
 
 THINGS_SHOWN = 6
 
 
 @workspace_command
-def command(options: WorkspaceOptions, key: Key, depth: Depth = None) -> int:
-    """What breaks if an asset is deleted, and whom to ask."""
+def command(
+    options: WorkspaceOptions,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="An asset, or one of its columns: marts.daily.delay.")],
+    depth: Depth = None,
+) -> int:
+    """What breaks if an asset is deleted, or what a change of a column reaches, and whom to ask."""
     workspace = options.load()
-    found = impact(workspace.graph, find_asset(workspace.graph, key), depth=depth)
-    if options.json:
-        print_json(impact_json(workspace.graph, found))
-        return 0
-    make_console().print(impact_report(workspace.graph, found))
+    graph = workspace.graph
+    asked, column = asset_or_column(graph, key)
+    if column is not None:
+        reached = column_impact(graph, workspace.columns, find_column(workspace.columns, asked, column), depth=depth)
+        if options.json:
+            print_json(column_impact_json(graph, reached))
+            return 0
+        make_console().print(column_impact_report(reached))
+    else:
+        found = impact(graph, asked, depth=depth)
+        if options.json:
+            print_json(impact_json(graph, found))
+            return 0
+        make_console().print(impact_report(graph, found))
     print_findings(workspace)
     return 0
 

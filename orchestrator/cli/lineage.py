@@ -1,25 +1,38 @@
-"""`orchestrator lineage KEY`: what an asset is made from, and what is made from it."""
+"""`orchestrator lineage KEY`: what an asset or column is made from, and what is made from it; and of SQL in a file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from orchestrator.cli.describe import Key
+from orchestrator.cli.columns import (
+    Direction,
+    asset_or_column,
+    column_lineage_json,
+    column_trees,
+    columns_json,
+    columns_table,
+    find_column,
+)
 from orchestrator.cli.json_forms import UNRECORDED, States, lineage_json
 from orchestrator.cli.ls import kind_of
 from orchestrator.cli.options import WorkspaceOptions, workspace_command
 from orchestrator.cli.output import STATES, make_console, print_json
+from orchestrator.cli.sql_lineage import lineage_of_file
 from orchestrator.cli.workspaces import print_findings
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import ConfigError
 from orchestrator.graph.impact import lineage
 from orchestrator.graph.model import AssetGraph
-from orchestrator.graph.selection import find_asset
+
+if TYPE_CHECKING:
+    from orchestrator.workspace import Workspace
 
 Depth = Annotated[int | None, typer.Option(min=1, help="At most so many steps away.")]
 Up = Annotated[bool, typer.Option("--up", help="Only what it is made from.")]
@@ -27,18 +40,73 @@ Down = Annotated[bool, typer.Option("--down", help="Only what is made from it.")
 
 
 @workspace_command
-def command(options: WorkspaceOptions, key: Key, depth: Depth = None, up: Up = False, down: Down = False) -> int:
-    """What an asset is made from, and what is made from it."""
+def command(
+    options: WorkspaceOptions,
+    key: Annotated[
+        str | None, typer.Argument(metavar="KEY", help="An asset, or one of its columns: marts.daily.delay.")
+    ] = None,
+    depth: Depth = None,
+    up: Up = False,
+    down: Down = False,
+    columns: Annotated[bool, typer.Option("--columns", help="Each column with what it comes from.")] = False,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="FILE|-", help="Not an asset but SQL in a file."),
+    ] = None,
+    dialect: Annotated[
+        str | None, typer.Option("--dialect", metavar="NAME", help="Of --file; default: the project's adapter.")
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option("--schema", metavar="FILE.json", help='Of --file: {"table": {"column": "type"}} that is known.'),
+    ] = None,
+) -> int:
+    """What an asset or a column is made from, and what is made from it; or what some SQL reads and writes."""
+    if file is not None:
+        if key is not None:
+            raise ConfigError("KEY and --file were both given", fix="give one of them")
+        return lineage_of_file(options, file, dialect=dialect, schema=schema)
+    if key is None:
+        raise ConfigError("no asset was named", fix="`orchestrator lineage KEY`, or --file for SQL that is no asset")
     workspace = options.load()
+    direction: Direction = "both" if up == down else "up" if up else "down"
+    asked, column = asset_or_column(workspace.graph, key)
+    if column is not None:
+        _show_column(workspace, asked, column, options=options, direction=direction, depth=depth)
+    elif columns:
+        entry = workspace.columns[asked]
+        print_json(columns_json(entry)) if options.json else make_console().print(columns_table(entry))
+    else:
+        _show_asset(workspace, asked, options=options, direction=direction, depth=depth)
+    if not options.json:
+        print_findings(workspace)
+    return 0
+
+
+def _show_asset(
+    workspace: Workspace, asked: AssetKey, *, options: WorkspaceOptions, direction: Direction, depth: int | None
+) -> None:
     graph, states = workspace.graph, workspace.states()
-    asked = find_asset(graph, key)
-    direction: Literal["up", "down", "both"] = "both" if up == down else "up" if up else "down"
     if options.json:
         print_json(lineage_json(graph, lineage(graph, asked, direction=direction, depth=depth), states=states))
-        return 0
-    make_console().print(lineage_trees(graph, asked, states=states, direction=direction, depth=depth))
-    print_findings(workspace)
-    return 0
+    else:
+        make_console().print(lineage_trees(graph, asked, states=states, direction=direction, depth=depth))
+
+
+def _show_column(
+    workspace: Workspace,
+    asked: AssetKey,
+    name: str,
+    *,
+    options: WorkspaceOptions,
+    direction: Direction,
+    depth: int | None,
+) -> None:
+    column = find_column(workspace.columns, asked, name)
+    if options.json:
+        print_json(column_lineage_json(workspace.columns, column, direction=direction, depth=depth))
+    else:
+        make_console().print(column_trees(workspace.columns, column, direction=direction, depth=depth))
 
 
 def lineage_trees(

@@ -124,7 +124,8 @@ class ColumnGraph:
     ) -> list[ColumnStep]:
         """All columns up or down from `start`, nearest first; `start` itself first of all, with distance 0.
 
-        `filters` follows indirect edges too: down to all columns of an asset whose rows are decided by one.
+        `filters` follows indirect edges too: down to `*` of an asset whose rows are decided by one, and so to whatever
+        reads any of its columns.
         """
         steps: dict[ColumnKey, tuple[int, list[ColumnEdge]]] = {start: (0, [])}
         frontier = [start]

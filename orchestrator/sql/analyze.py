@@ -66,8 +66,7 @@ def _followed(walk: Walk, statement: exp.Expr) -> StatementLineage:
         walk.unsure("it is nested too deeply")
         written, reads, writes = Written(), (), ()
     finally:
-        kept = {name: None for name in before[1] if name not in walk.dropped}
-        walk.reads, walk.writes = {**before[0], **walk.reads}, {**kept, **walk.writes}
+        walk.reads, walk.writes = {**before[0], **walk.reads}, {**before[1], **walk.writes}
     relation = written.relation
     columns, kinds = _columns(walk.dialect, relation)
     if not relation.closed:
@@ -111,7 +110,7 @@ def _result(walk: Walk, statements: list[StatementLineage]) -> SqlLineage:
     empty = not statements and not walk.reasons
     result = SqlLineage(
         reads=tuple(sorted(walk.reads)),
-        writes=tuple(sorted(walk.writes)),
+        writes=tuple(walk.written()),
         columns=last.columns,
         kinds=last.kinds,
         indirect=tuple(sorted(indirect)),

@@ -94,7 +94,8 @@ class Scope:
         if name.lower() in _ALWAYS_THERE:
             return Field(name, {})
         self._unknown(name, node)
-        return Field(name, {})
+        starred = [bound for bound in self.bounds if bound.starred]
+        return Field(name, _missing(starred[0], name) if len(starred) == 1 else {})
 
     def _search(self, name: str, node: exp.Identifier) -> Field | None:
         scope: Scope | None = self
@@ -198,7 +199,7 @@ class Scope:
                 return found if size == len(parts) - 1 else _part(found, name, parts[size + 1 :])
             if column.lower() not in _ALWAYS_THERE:
                 self._unknown(column, own, of=bound)
-            return Field(name, {})
+            return Field(name, _missing(bound, column))
         first = dialect.column(parts[0].name, quoted=bool(parts[0].args.get("quoted")))
         for bound in self.bounds:
             if (nested := self._nested(bound, parts)) is not None:
@@ -284,6 +285,13 @@ class Scope:
     def depend(self, sources: Sources) -> None:
         """Note what decides about rows."""
         add(self.indirect, sources)
+
+
+def _missing(bound: Bound, column: str) -> Sources:
+    """A column that a table should have but has not: the SQL means it all the same."""
+    table = ".".join(bound.table)
+    plain = bool(table) and all({ref[0] for ref in item.sources} == {table} for item in bound.relation.fields)
+    return {(table, column): 0} if plain else {}
 
 
 def _part(struct: Field, name: str, path: list[exp.Identifier]) -> Field:

@@ -117,8 +117,7 @@ def _target(walk: Walk, node: exp.Expr | None) -> str | None:
             name = ".".join(walk.parts(node))
         if not name:
             return None
-        if name not in walk.temporary:
-            walk.writes[name] = None
+        walk.writes[name] = None
         return name
     if isinstance(node, exp.Directory):
         walk.writes[node.this.name] = None
@@ -658,15 +657,10 @@ def _unload(walk: Walk, sql: str, place: str) -> Written:
 
 
 def _forget(walk: Walk, node: exp.Drop) -> None:
-    """A table that the script itself made is no result of it any more; another one is changed, and how."""
-    if str(node.args.get("kind") or "").upper() not in _TABLE_KINDS:
-        return
+    """A table that the script itself made is no result of it any more. No rows flow into a dropped table."""
     for table in node.args.get("tables") or ([node.this] if isinstance(node.this, exp.Table) else []):
-        name = ".".join(walk.parts(table))
-        if name in walk.made:
+        if (name := ".".join(walk.parts(table))) in walk.made:
             walk.dropped.add(name)
-        else:
-            _target(walk, table)
 
 
 def _command(walk: Walk, node: exp.Command) -> Written:

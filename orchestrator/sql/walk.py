@@ -44,6 +44,8 @@ class Walk:
     made: dict[str, Relation] = field(default_factory=dict)
     """{table made earlier in the script: its columns}"""
     temporary: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    """Tables that the script made and then read."""
     dropped: set[str] = field(default_factory=set)
     """Tables that the script made and dropped again."""
     written_before: dict[str, None] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class Walk:
         """The columns of a table that is read; noted as read unless the script made it."""
         made = self.made.get(".".join(parts))
         if made is not None:
+            self.used.add(".".join(parts))
             return made
         self.reads[".".join(parts)] = None
         return self.relation(parts)
@@ -123,6 +126,11 @@ class Walk:
     def relation(self, parts: tuple[str, ...]) -> Relation:
         """The columns of a table as the schema knows them, or not known."""
         return self.schema.relation(parts)
+
+    def written(self) -> list[str]:
+        """What is written in the end: without temporary tables that only passed rows on, and what was dropped again."""
+        passed_on = self.dropped | (self.temporary & self.used)
+        return sorted(name for name in self.writes if name not in passed_on)
 
     def read_file(self, path: str) -> Relation:
         """The columns of a file, which nobody knows."""

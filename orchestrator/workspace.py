@@ -22,7 +22,7 @@ from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_pr
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
-from orchestrator.plan.states import AssetState, build_states, newest_results
+from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
 from orchestrator.resources.dbt_profile import Profile
 from orchestrator.resources.duckdb import DuckDBFile
 
@@ -108,7 +108,61 @@ class Workspace:
 
     def states(self) -> dict[AssetKey, AssetState]:
         """The state of every asset."""
-        return build_states(self.graph, self.facts())
+        return self.states_of(self.facts())
+
+    def states_of(self, facts: Facts) -> dict[AssetKey, AssetState]:
+        """The state of every asset as `facts` have it."""
+        return build_states(self.graph, facts, same_code=self._same_code(facts))
+
+    def _same_code(self, facts: Facts) -> SameCode:
+        """Recorded code versions that do what today's do, though they are written in another way."""
+        from orchestrator.loaders.same_code import Rewritten, same_code
+
+        if self.project is None or self.project.invocation is None:
+            return frozenset()
+        rewritten = [
+            Rewritten(writer.id, fact.key, fact.code_version, writer.code_version)
+            for key, asset in self.graph.assets.items()
+            for writer in asset.writers
+            if (fact := facts.writers.get((str(key), writer.id, None))) is not None
+            and fact.code_version is not None
+            and writer.code_version is not None
+            and writer.code_version != fact.code_version
+        ]
+        return same_code(
+            rewritten,
+            now=self._sql_now,
+            then=lambda key: self.history.compiled_code(self.environment, key),
+            same=self._does_the_same,
+            cache=self.project.invocation.target_path,
+        )
+
+    def _sql_now(self, writer: str) -> str | None:
+        from orchestrator.loaders.compiled import load_compiled
+
+        if self.project is None or self.project.manifest is None:
+            return None
+        node = load_compiled(self.project, self.project.manifest, wanted=[writer]).get(writer)
+        provable = node is not None and node.complete and not node.volatile and node.language == "sql"
+        return node.full if node is not None and provable else None
+
+    def _does_the_same(self, before: str, after: str) -> bool:
+        """True if two queries are proved to give the same rows, whatever is in the tables they read."""
+        from orchestrator.sql import classify
+
+        profile = self.project.profile if self.project is not None else None
+        return classify(before, after, dialect=profile.adapter if profile else "", schema=self._table_columns).kind in (
+            "unchanged",
+            "metadata",
+        )
+
+    @cached_property
+    def _table_columns(self) -> Mapping[str, list[str]]:
+        """{relation: its columns} of the tables whose columns are all known."""
+        from orchestrator.loaders.columns import relation_name
+
+        known = ((self.graph[key], entry) for key, entry in self.columns.assets.items() if entry.complete)
+        return {relation_name(asset): list(entry.names) for asset, entry in known}
 
     @cached_property
     def database(self) -> DuckDBFile | None:
@@ -194,7 +248,7 @@ class Workspace:
         """
         self.require_sound()
         facts = self.facts()
-        states = build_states(self.graph, facts)
+        states = self.states_of(facts)
         selected = select(
             self.graph,
             list(words) or None,

@@ -15,7 +15,6 @@ from orchestrator.cli.output import STATES, ago, count, make_console, number, on
 from orchestrator.cli.workspaces import print_findings, selected_keys
 from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.graph.model import Asset, AssetGraph
-from orchestrator.plan.states import build_states
 
 WIDE = 100
 STATE_WIDTH = 12
@@ -28,7 +27,7 @@ def command(
     """List assets with their state, grouped by layer."""
     workspace = options.load()
     facts = workspace.facts()
-    states = build_states(workspace.graph, facts)
+    states = workspace.states_of(facts)
     words = selection_words(selection, select)
     keys = selected_keys(workspace.graph, words, exclude=exclude or (), states=states, facts=facts, external=True)
     assets = [asset for key, asset in workspace.graph.assets.items() if key in keys]

@@ -4,14 +4,18 @@ It covers the code as written, every macro it calls (with the macros those call)
 values of the variables it names, and the ephemeral models that dbt compiles into it. It is equal on every target:
 configuration that depends on the target counts as it is written, and names of databases and schemas do not count.
 
-Not covered: dbt's own macros (their dbt version, to the minor, stands for them), environment variables, and macros
+Not covered: dbt's own macros (their dbt version, to the minor, stands for them), and macros and environment variables
 that are only found at run time through a computed name.
+
+It is written `how-what`: `how` covers what the compiled SQL does not show. Two versions with the same `how` and SQL
+that does the same (`sql.classify`) are the same code, differently written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -46,6 +50,10 @@ SHIPPED_MACROS = frozenset(
     for adapter in ("", "_duckdb", "_postgres", "_redshift", "_snowflake", "_bigquery", "_spark", "_databricks")
 )
 """Packages of macros that come with dbt and its adapters: their versions stand for them."""
+SEPARATOR = "-"
+_SHOWN_BY_SQL = frozenset(("table", "view", "materialized_view", "ephemeral"))
+"""Strategies whose result is what their compiled SQL says, and nothing else."""
+_ENV_VAR = re.compile(r"\benv_var\(\s*['\"](\w+)['\"]")
 _CANONICAL = json.JSONEncoder(sort_keys=True, default=str)
 """One encoder for all nodes: `json.dumps` with options makes a new one each time."""
 _PLAIN = json.JSONEncoder(default=str)
@@ -53,6 +61,12 @@ _VAR = re.compile(r"\bvar\(\s*['\"](\w+)['\"]")
 _SETTING = re.compile(r"(\w+)\s*=(?!=)")
 _CONFIG_BLOCK = re.compile(r"\{\{-?\s*config\((?P<inside>.*?)\)\s*-?\}\}", re.DOTALL)
 _DEPENDS_ON_TARGET = re.compile(r"\btarget\b|\benv_var\s*\(")
+
+
+def how_part(version: str) -> str | None:
+    """What must be equal besides the SQL for two versions to do the same; None for a version that does not say."""
+    how, separator, _ = version.partition(SEPARATOR)
+    return how if separator else None
 
 
 def depends_on_target(text: Any) -> bool:
@@ -110,12 +124,26 @@ class CodeVersions:
             "macros": {name: _digest(text) for name, text in macros.items()},
             "config": config,
             "vars": {name: self._variable(name, node.package_name) for name in sorted(_named_vars(texts))},
+            "env": {name: os.environ.get(name) for name in sorted(_named_env_vars(node, macros.values()))},
             "ephemerals": sorted(self.of(parent) or "" for parent in self._ephemeral_parents(node)),
             "contract": _contract_columns(node),
             "signature": [node.arguments, node.returns],
             "dbt": self._dbt,
         }
-        return _digest(content)
+        what = _digest(content)
+        return f"{self._how(node, config, what)}{SEPARATOR}{what}"
+
+    def _how(self, node: Node, config: Mapping[str, Any], what: str) -> str:
+        """What a build depends on and compiled SQL does not show.
+
+        Where the compiled SQL of one build cannot show all (both branches of an incremental model, a hook that calls
+        macros, code that is no SQL), all of it counts here.
+        """
+        hooks = _PLAIN.encode([config.get("pre-hook"), config.get("post-hook")])
+        if node.materialized not in _SHOWN_BY_SQL or "{{" in hooks or "{%" in hooks or node.language == "python":
+            return what[:8]
+        called = {name: self._macros[name].macro_sql for name in self._found_by_name(node)}
+        return _digest([config, _contract_columns(node), called])[:8]
 
     def _ephemeral_parents(self, node: Node) -> list[Node]:
         parents = (self._nodes.get(parent) for parent in node.parents)
@@ -181,6 +209,12 @@ def _contract_columns(node: Node) -> list[tuple[str | None, str | None]]:
 
 def _named_vars(texts: Iterable[str]) -> set[str]:
     return {name for text in texts if "var" in text for name in _VAR.findall(text.replace('\\"', '"'))}
+
+
+def _named_env_vars(node: Node, macros: Iterable[str]) -> set[str]:
+    """Environment variables that the code reads; those of its configuration say where it is built, not what."""
+    code = node.code.replace(inline_config(node.code), "")
+    return {name for text in (code, *macros) if "env_var" in text for name in _ENV_VAR.findall(text)}
 
 
 def _digest(content: Any) -> str:

@@ -25,10 +25,14 @@ class AssetState:
     """Checks shown on the asset that have not seen what it holds now: new ones, and those whose run ended first."""
 
 
-def build_states(graph: AssetGraph, facts: Facts) -> dict[AssetKey, AssetState]:
+SameCode = frozenset[tuple[str, str]]
+"""{(writer, recorded code version)}: versions proved to do the same as the writer's current one."""
+
+
+def build_states(graph: AssetGraph, facts: Facts, *, same_code: SameCode = frozenset()) -> dict[AssetKey, AssetState]:
     """The state of every asset and action of the graph."""
     versions = current_versions(graph, facts)
-    return {key: _asset_state(graph, asset, facts, versions) for key, asset in graph.assets.items()}
+    return {key: _asset_state(graph, asset, facts, versions, same_code) for key, asset in graph.assets.items()}
 
 
 def newest_results(facts: Facts) -> dict[AssetKey, str]:
@@ -50,10 +54,12 @@ def current_versions(graph: AssetGraph, facts: Facts) -> dict[AssetKey, str | No
     return versions
 
 
-def _asset_state(graph: AssetGraph, asset: Asset, facts: Facts, versions: Mapping[AssetKey, str | None]) -> AssetState:
+def _asset_state(
+    graph: AssetGraph, asset: Asset, facts: Facts, versions: Mapping[AssetKey, str | None], same_code: SameCode
+) -> AssetState:
     if asset.external:
         return AssetState("external", "written elsewhere")
-    states = [_writer_state(asset, writer, facts, versions) for writer in asset.writers]
+    states = [_writer_state(asset, writer, facts, versions, same_code) for writer in asset.writers]
     worst = min(states, key=lambda item: _WORST.index(item.state))
     if worst.state == "fresh":
         worst = replace(worst, due_checks=_due_checks(graph, asset, facts))
@@ -62,7 +68,9 @@ def _asset_state(graph: AssetGraph, asset: Asset, facts: Facts, versions: Mappin
     return worst
 
 
-def _writer_state(asset: Asset, writer: Writer, facts: Facts, versions: Mapping[AssetKey, str | None]) -> AssetState:
+def _writer_state(
+    asset: Asset, writer: Writer, facts: Facts, versions: Mapping[AssetKey, str | None], same_code: SameCode
+) -> AssetState:
     fact = facts.writers.get((str(asset.key), writer.id, None))
     if fact is None:
         return AssetState("missing", "never built")
@@ -75,18 +83,20 @@ def _writer_state(asset: Asset, writer: Writer, facts: Facts, versions: Mapping[
             return AssetState("failed", fact.reason or "the last attempt failed")
         case "cancelled":
             return AssetState("stale" if fact.version else "missing", "the last attempt was cancelled")
-    state = _freshness(asset, writer, fact, versions)
+    state = _freshness(asset, writer, fact, versions, same_code)
     if fact.status == "adopted" and state.state == "fresh":
         return AssetState("adopted", "existed before its first run here")
     return state
 
 
-def _freshness(asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None]) -> AssetState:
+def _freshness(
+    asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None], same_code: SameCode
+) -> AssetState:
     if asset.kind == "action":
         return AssetState("fresh", "ran")
     if writer.code_version is None:
         return AssetState("stale", "its code cannot be compared, so it counts as changed")
-    if writer.code_version != fact.code_version:
+    if writer.code_version != fact.code_version and (writer.id, fact.code_version) not in same_code:
         return AssetState("stale", "its code changed")
     for upstream in sorted(writer.reads):
         name = str(upstream)

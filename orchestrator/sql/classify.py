@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.sql.fingerprints import fingerprint
+from orchestrator.sql.fingerprints import fingerprint, token_digest
 from orchestrator.sql.model import Change, Fingerprint
 
 
@@ -21,6 +21,11 @@ def classify(
 
     Where it is not sure the answer is `breaking`.
     """
+    if isinstance(old, str) and isinstance(new, str):
+        if old == new:
+            return Change("unchanged", reasons=("the text is the same",))
+        if (words := token_digest(old, dialect=dialect)) and words == token_digest(new, dialect=dialect):
+            return Change("unchanged", reasons=("only comments or blanks changed",))
     before, after = (
         item
         if isinstance(item, Fingerprint)

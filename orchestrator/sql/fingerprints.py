@@ -21,7 +21,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect as Grammar
 from sqlglot.errors import SqlglotError
 
-from orchestrator.sql.dialects import Dialect, dialect_of
+from orchestrator.sql.dialects import dialect_of
 from orchestrator.sql.model import ANALYZER_VERSION, Fingerprint
 from orchestrator.sql.parsing import parse_script
 from orchestrator.sql.queries import run_query
@@ -83,7 +83,7 @@ def fingerprint(
         statements = list(parse_script(walk))
     except TooLargeError as exc:
         return Fingerprint(raw=raw, reasons=(str(exc),), **common)
-    tokens = _tokens(sql, known)
+    tokens = token_digest(sql, dialect=dialect)
     if len(statements) != 1 or walk.reasons:
         reason = next(iter(walk.reasons), "it is not one query")
         return Fingerprint(raw=raw, tokens=tokens, reasons=(reason,), **common)
@@ -121,10 +121,10 @@ def _hash(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def _tokens(sql: str, dialect: Dialect) -> str:
-    """Of the words alone: comments, blanks and the case of keywords do not count."""
+def token_digest(sql: str, *, dialect: str) -> str:
+    """Of the words alone: comments, blanks and the case of keywords do not count. Empty where there are none."""
     try:
-        tokens = Grammar.get_or_raise(dialect.name or None).tokenize(sql)
+        tokens = Grammar.get_or_raise(dialect_of(dialect).name or None).tokenize(sql)
     except (SqlglotError, ValueError):
         return ""
     return _hash(*(f"{token.token_type.name} {token.text}" for token in tokens))

@@ -21,7 +21,7 @@ from dbt.contracts.graph.nodes import GenericTestNode
 
 from orchestrator.dbt_engine.compile import Compilation, CompiledNode, CompileInputs
 from orchestrator.dbt_engine.messages import one_line
-from orchestrator.dbt_engine.offline_context import BRANCH, VOLATILE, NodeContext, Notes, WarehouseAskedError, Watched
+from orchestrator.dbt_engine.offline_context import BRANCH, NodeContext, Notes, WarehouseAskedError, Watched
 
 IS_INCREMENTAL = "macro.dbt.is_incremental"
 _TOLD = f"{{% macro is_incremental() %}}{{{{ return({BRANCH}(should_full_refresh)) }}}}{{% endmacro %}}"
@@ -61,7 +61,7 @@ class _Compiler(Compiler):  # type: ignore[misc]
         plain = dict(dict.items(context))
         add_rendered_test_kwargs(plain, node)
         context[GENERIC_TEST_KWARGS_NAME] = plain[GENERIC_TEST_KWARGS_NAME]
-        for name in sorted(VOLATILE):
+        for name in ("invocation_id", "run_started_at"):
             if name in str(node.test_metadata.kwargs):
                 self.notes.note_volatile(name)
 

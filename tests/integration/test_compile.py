@@ -80,6 +80,7 @@ MODELS = {
     # What changes from run to run
     "models/clock.sql": "select '{{ today() }}' as a, '{{ modules.datetime.datetime.now() }}' as b",
     "models/ids.sql": "select '{{ builtins.invocation_id ~ context.thread_id }}' as a, {{ [1]|random }} as b",
+    "models/unordered.sql": "select {% for name in set(['a', 'b']) %}{{ name }}, {% endfor %} 1",
     "models/knows_flags.sql": "select '{{ flags.WHICH }}' as a, {{ flags.FULL_REFRESH }} as b",
     "models/fixed.sql": "select '{{ modules.datetime.date(2024, 1, 1) + modules.datetime.timedelta(days=1) }}' as a",
 }
@@ -245,6 +246,7 @@ def test_what_differs_from_run_to_run_is_volatile(nodes: dict[str, Compilation])
     assert {name: nodes[name].node.volatile for name in nodes if nodes[name].node.volatile} == {
         "clock": ("run_started_at", "modules.datetime.datetime.now()"),
         "ids": ("invocation_id", "thread_id", "random"),
+        "unordered": ("set()",),
         "knows_flags": ("flags.FULL_REFRESH",),
         "names_its_batch": ("model.batch",),
     }

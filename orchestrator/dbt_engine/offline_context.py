@@ -26,7 +26,16 @@ from dbt.materializations.incremental.microbatch import MicrobatchBuilder
 from orchestrator.dbt_engine.messages import one_line
 
 BRANCH = "orchestrator_is_incremental"
-VOLATILE = frozenset(("invocation_id", "run_started_at", "thread_id", "selected_resources", "dbt_metadata_envs"))
+_VOLATILE: Mapping[str, str] = {
+    "dbt_metadata_envs": "dbt_metadata_envs",
+    "invocation_id": "invocation_id",
+    "run_started_at": "run_started_at",
+    "selected_resources": "selected_resources",
+    "set": "set()",  # strings in it are in another order in each process
+    "set_strict": "set_strict()",
+    "thread_id": "thread_id",
+}
+"""{name in a context: how it is called where it is reported}"""
 _VOLATILE_FLAGS = frozenset(
     (
         "DEFER",
@@ -123,8 +132,10 @@ class Watched(dict):  # type: ignore[type-arg]
         self.notes, self.graph, self.prefix = notes, graph, prefix
 
     def __getitem__(self, name: str) -> Any:
-        if name in VOLATILE or (name == "batch" and self.prefix):
-            self.notes.note_volatile(self.prefix + name)
+        if name in _VOLATILE and not self.prefix:
+            self.notes.note_volatile(_VOLATILE[name])
+        elif name == "batch" and self.prefix:
+            self.notes.note_volatile("model.batch")
         elif name == "graph" and not self.prefix:
             self.notes.graph = True
             return self.graph()
@@ -309,4 +320,4 @@ def _stand_in_batch(config: Any) -> dict[str, Any]:
     return {"id": MicrobatchBuilder.batch_id(start, size), "event_time_start": start, "event_time_end": end}
 
 
-__all__ = ["BRANCH", "VOLATILE", "NodeContext", "Notes", "WarehouseAskedError", "Watched"]
+__all__ = ["BRANCH", "NodeContext", "Notes", "WarehouseAskedError", "Watched"]

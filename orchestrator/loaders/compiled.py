@@ -113,14 +113,23 @@ class _Cache:
     def file(self) -> Path:
         return self.invocation.target_path / COMPILED_FILE
 
-    def lock(self) -> contextlib.AbstractContextManager[Any]:
-        from filelock import FileLock
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """One process compiles at a time. Where there can be no lock, nothing is written and nothing lost."""
+        from filelock import FileLock, Timeout
 
+        held = None
         try:
             self.invocation.target_path.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return contextlib.nullcontext()  # nothing can be written: then nothing is
-        return FileLock(self.file.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S)
+            held = FileLock(self.file.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S)
+            held.acquire()
+        except (OSError, Timeout):
+            held = None
+        try:
+            yield
+        finally:
+            if held is not None:
+                held.release()
 
     def read(self, ids: Collection[str]) -> tuple[CompiledFile, list[str]]:
         """The stored file with the entries that still hold, and which of `ids` are missing in it."""

@@ -96,10 +96,12 @@ class CompileKeys:
         return self._parts[unique_id]
 
     def _named(self, parent: str) -> bytes:
-        found = self._nodes.get(parent) or self._sources.get(parent)
-        if isinstance(found, Node) and found.materialized == "ephemeral":
+        node = self._nodes.get(parent)
+        if node is None:  # a source: what it is called may be computed from anything in it (`external_location`)
+            return msgspec.json.encode(self._sources.get(parent))
+        if node.materialized == "ephemeral":
             return self._part(parent)
-        return f"\0{parent}\0{found.relation_name if found is not None else None}".encode()
+        return f"\0{parent}\0{node.relation_name}".encode()
 
     @cached_property
     def _nodes(self) -> Mapping[str, Node]:

@@ -102,6 +102,10 @@ def load_dbt_project(
     project.manifest_path = project.invocation.target_path / MANIFEST_FILE
     project.manifest = manifest
     project.operations = operations(manifest)
+    if project.parsed:
+        from orchestrator.loaders.compiled import load_compiled
+
+        load_compiled(project, manifest)  # dbt is in memory now, and in the next command it need not be
     fragment = build_fragment(
         manifest,
         project_dir=directory,

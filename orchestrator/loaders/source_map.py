@@ -173,9 +173,9 @@ def _injected(compiled: str) -> _Injected:
         if another is None:
             break
         at = another.start("cte")
-    # dbt writes a `with` where the model has none.
+    # dbt writes a space before the first CTE, and a `with` where the model has none.
     own_with = compiled.startswith(", ", end)
-    rest = compiled[: start if own_with else found.start()] + compiled[end + 2 if own_with else end :].lstrip(" ")
+    rest = compiled[: start - 1] + compiled[end + 2 :] if own_with else compiled[: found.start()] + compiled[end + 1 :]
     return _Injected(rest, compiled.count("\n", 0, start), tuple(names))
 
 

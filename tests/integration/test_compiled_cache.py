@@ -135,6 +135,13 @@ def test_one_project_through_its_changes(shop: Shop, monkeypatch: pytest.MonkeyP
     assert shop.load() == texts  # as if compiled anew
 
 
+def test_a_parse_compiles_so_that_the_next_command_need_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(tmp_path / "shop", monkeypatch)
+    assert shop.project().parsed
+    assert shop.compiled == [EVERYTHING]
+    assert shop.recompiled() == set()
+
+
 def test_targets_have_files_of_their_own(shop: Shop) -> None:
     assert shop.recompiled(target="prod") == EVERYTHING
     assert shop.recompiled(target="dev") == set()

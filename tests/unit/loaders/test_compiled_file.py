@@ -110,6 +110,11 @@ def _with_node(unique_id: str, **fields: object) -> Callable[[Manifest], Manifes
     return change
 
 
+def _with_source(manifest: Manifest) -> Manifest:
+    source = msgspec.structs.replace(manifest.all_of("sources")["source.shop.raw.s"], relation_name="'s.csv'")
+    return msgspec.structs.replace(manifest, sources={source.unique_id: source})
+
+
 def _with_macro(unique_id: str, text: str) -> Callable[[Manifest], Manifest]:
     _, package, name = unique_id.split(".")
     macro = Macro(unique_id=unique_id, name=name, package_name=package, resource_type="macro", macro_sql=text)
@@ -123,6 +128,7 @@ def _with_macro(unique_id: str, text: str) -> Callable[[Manifest], Manifest]:
         _with_node("model.shop.b", tags=["nightly"]),
         _with_node("model.shop.light", raw_code="select 2"),
         _with_node("model.shop.a", relation_name="prod.a"),  # named inside the ephemeral parent
+        _with_source,
         _with_macro("macro.shop.cents", "1000"),
         _with_macro("macro.shop.duckdb__cents", "1000"),  # would be called instead
         _with_macro("macro.shop.run_query", "1000"),

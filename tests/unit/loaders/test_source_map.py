@@ -150,7 +150,7 @@ def test_injected_ctes_before_the_models_own() -> None:
         select * from a
     """
     compiled = """
-        with __dbt__cte__light as (
+        with  __dbt__cte__light as (
         select 1 as id
         ), a as (
             select * from __dbt__cte__light

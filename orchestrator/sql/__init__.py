@@ -34,7 +34,7 @@ def analyze(
     >>> found.reads, dict(found.columns)
     (('orders',), {'id': (('orders', 'id'),), 'total': (('orders', 'amount'),)})
     """
-    from orchestrator.sql.analyze import analyze as run
+    from orchestrator.sql.analysis import analyze as run
 
     return run(sql, dialect=dialect, schema=schema, default_db=default_db, default_schema=default_schema)
 
@@ -77,7 +77,7 @@ def classify(
     >>> classify("select a from t", "select a, b from t", dialect="duckdb", schema={"t": ["a", "b"]}).kind
     'additive'
     """
-    from orchestrator.sql.classify import classify as run
+    from orchestrator.sql.changes import classify as run
 
     return run(old, new, dialect=dialect, schema=schema, relations=relations)
 

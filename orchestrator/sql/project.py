@@ -132,7 +132,7 @@ class _Work:
         if table.sql is None:
             reasons = (table.reason,) if table.reason else ()
             return TableColumns(columns=table.known or (), closed=table.closed and bool(table.known), reasons=reasons)
-        from orchestrator.sql.analyze import analyze
+        from orchestrator.sql.analysis import analyze
 
         found = analyze(
             table.sql,

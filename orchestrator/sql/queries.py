@@ -8,7 +8,7 @@ from typing import cast
 from sqlglot import exp
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.from_items import bind, bind_joins, renamed, values
+from orchestrator.sql.from_items import bind, bind_joins, distinctly_named, renamed, values
 from orchestrator.sql.pivots import pivot_statement, pivoted
 from orchestrator.sql.projections import project
 from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Relation, Rest, Sources, add, merged
@@ -103,7 +103,7 @@ def environment_of(walk: Walk, with_: exp.Expr, env: Environment) -> Environment
         if (recursive or walk.dialect.recursive_unsaid) and _calls_itself(walk, body, name):
             relation = _recursive(walk, body, name, columns, inner)
         else:
-            relation = renamed(walk, run_query(walk, body, env=inner), columns)
+            relation = distinctly_named(walk, renamed(walk, run_query(walk, body, env=inner), columns))
         inner.ctes[name] = Relation(relation.items, indirect=relation.indirect, reads=walk.reads)
         # What nobody uses is not evaluated, unless it writes.
         writes = isinstance(body, (exp.Insert, exp.Update, exp.Delete, exp.Merge))
@@ -349,11 +349,18 @@ def _plain_items(select: exp.Select, items: list[Field | Rest]) -> Iterator[tupl
 
 
 def _flat_grouping(group: exp.Expr) -> Iterator[exp.Expr]:
-    yield from group.expressions
+    """What is grouped by, also inside ROLLUP, CUBE and GROUPING SETS, where a number or a name may stand as well."""
+    waiting = list(reversed(group.expressions))
     for name in ("grouping_sets", "cube", "rollup"):
-        for node in group.args.get(name) or ():
-            if isinstance(node, exp.Expr):
-                yield node
+        waiting += [node for node in group.args.get(name) or () if isinstance(node, exp.Expr)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)):
+            waiting += reversed(node.expressions)
+        elif isinstance(node, exp.Paren):
+            waiting.append(node.this)
+        else:
+            yield node
 
 
 def _limited(walk: Walk, node: exp.Expr, relation: Relation, env: Environment) -> Relation:

@@ -117,7 +117,8 @@ def _alias_columns(walk: Walk, alias: exp.TableAlias) -> list[str]:
 
 
 def _calls_itself(walk: Walk, body: exp.Expr, name: str) -> bool:
-    if not isinstance(_unwrapped(body), exp.SetOperation):
+    operation = _unwrapped(body)
+    if not isinstance(operation, exp.SetOperation) or operation.args.get("by_name"):
         return False
     return any(
         table.args.get("db") is None and walk.dialect.table(table.name) == name for table in body.find_all(exp.Table)
@@ -323,6 +324,8 @@ def _output(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Sources:
     if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit():
         at = int(node.name) - 1
         return _of(items[at]) if 0 <= at < len(items) else NOTHING
+    if isinstance(node, exp.Var) and node.name.upper() == "ALL":
+        return merged(_of(item) for item in items)
     if isinstance(node, exp.Column) and node.args.get("table") is None and isinstance(node.this, exp.Identifier):
         alias = scope.aliases.get(scope.walk.dialect.column(node.name, quoted=bool(node.this.args.get("quoted"))))
         return alias.sources if alias is not None else NOTHING
@@ -376,6 +379,8 @@ def _limited(walk: Walk, node: exp.Expr, relation: Relation, env: Environment) -
                 add(indirect, found.sources)
         if isinstance(inner, exp.Literal) and inner.name.isdigit() and 0 < int(inner.name) <= len(relation.items):
             add(indirect, _of(relation.items[int(inner.name) - 1]))
+        elif isinstance(inner, exp.Var) and inner.name.upper() == "ALL":
+            add(indirect, relation.everything())
     return Relation(relation.items, indirect=indirect)
 
 

@@ -373,9 +373,8 @@ def _join(scope: Scope, join: exp.Join) -> None:
         using = _shared(scope, left, added)
     for name in using:
         _merge(scope, name, left, added, join)
-    if using:
-        for bound in added:
-            bound.hidden = bound.hidden.union(using)
+    if using:  # of several joins the last one's columns come first in `*`
+        scope.merged = {**{name: scope.merged[name] for name in using}, **scope.merged}
     depend(scope, [join.args.get("on"), join.args.get("match_condition")])
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
         for bound in added:
@@ -404,6 +403,9 @@ def _shared(scope: Scope, left: list[Bound], right: list[Bound]) -> list[str]:
 def _merge(scope: Scope, name: str, left: list[Bound], right: list[Bound], join: exp.Join) -> None:
     """USING leaves one column of two that are equal, so it comes from both."""
     before = scope.merged.get(name) or _in_bounds(name, left)
+    sides = [bound for bound in left if bound.starred and bound.relation.find(name) is not None][:1] or left
+    for bound in (*sides, *right):
+        bound.hidden = bound.hidden.union((name,))
     after = _in_bounds(name, right)
     both = merged([before.sources, after.sources])
     scope.depend(both)

@@ -271,8 +271,8 @@ class Scope:
         items: list[Field | Rest] = []
         for item in bound.relation.items:
             if isinstance(item, Rest):
-                items.append(item.less(self.merged))
-            elif item.name in self.merged:
+                items.append(item.less(bound.hidden))
+            elif item.name in bound.hidden:
                 if item.name not in seen:
                     seen.add(item.name)
                     items.append(self.merged[item.name])

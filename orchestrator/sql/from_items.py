@@ -365,6 +365,7 @@ def values(scope: Scope, node: exp.Values) -> Relation:
 
 def _join(scope: Scope, join: exp.Join) -> None:
     before = len(scope.bounds)
+    scope.walk.spend(before // 64)
     left = list(scope.bounds)
     bind(scope, join.this)
     added = scope.bounds[before:]
@@ -402,6 +403,7 @@ def _shared(scope: Scope, left: list[Bound], right: list[Bound]) -> list[str]:
 
 def _merge(scope: Scope, name: str, left: list[Bound], right: list[Bound], join: exp.Join) -> None:
     """USING leaves one column of two that are equal, so it comes from both."""
+    scope.walk.spend(len(left) // 8)
     before = scope.merged.get(name) or _in_bounds(name, left)
     sides = [bound for bound in left if bound.starred and bound.relation.find(name) is not None][:1] or left
     for bound in (*sides, *right):

@@ -109,6 +109,7 @@ class Scope:
         """The column as this scope alone knows it."""
         if name in self.merged:
             return self.merged[name]
+        self.walk.spend(len(self.bounds) // 8)
         known = [(bound, item) for bound in self.bounds if bound.starred and (item := bound.relation.find(name))]
         if len(known) == 1:
             return known[0][1]
@@ -231,6 +232,7 @@ class Scope:
         """What is called so here or around; case is ignored where nothing is called exactly so."""
         scope: Scope | None = self
         while scope is not None:
+            self.walk.spend(len(scope.bounds) // 8)
             for bound in scope.bounds:
                 if bound.is_called(path):
                     return bound

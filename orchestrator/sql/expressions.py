@@ -163,7 +163,9 @@ def _in(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sources
         relation = scope.env.cte(scope.walk, parts[-1]) if not field.args.get("table") else None
         add(found, (relation or scope.walk.read(parts)).everything(), max(kind, EXPRESSION))
     for child in node.iter_expressions():
-        if not (table and child is field):
+        if isinstance(child, exp.Unnest):
+            yield from ((item, max(kind, EXPRESSION), locals_) for item in child.expressions)
+        elif not (table and child is field):
             yield child, max(kind, EXPRESSION), locals_
 
 
@@ -195,6 +197,17 @@ def _named(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sour
     yield node.expression, max(kind, EXPRESSION), locals_
 
 
+def _exploded(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sources) -> _Following:
+    """A function in SELECT that returns rows: what is in its arguments decides how many."""
+    for child in node.iter_expressions():
+        if locals_:
+            yield child, max(kind, EXPRESSION), locals_
+            continue
+        sources = evaluate(scope, child, kind=EXPRESSION)
+        scope.depend(sources)
+        add(found, sources, kind)
+
+
 def _columns(scope: Scope, node: exp.Expr, kind: int, locals_: Locals, found: Sources) -> _Following:
     """A COLUMNS() that was not expanded stands for all it may mean."""
     from orchestrator.sql.projections import matching_columns
@@ -217,4 +230,11 @@ _SPECIAL = {
     exp.Kwarg: _named,
     exp.PropertyEQ: _named,
     exp.Columns: _columns,
+    exp.Explode: _exploded,
+    exp.ExplodeOuter: _exploded,
+    exp.ExplodingGenerateSeries: _exploded,
+    exp.Inline: _exploded,
+    exp.Posexplode: _exploded,
+    exp.PosexplodeOuter: _exploded,
+    exp.Unnest: _exploded,
 }

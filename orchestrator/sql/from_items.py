@@ -92,7 +92,24 @@ def _derived(scope: Scope, node: exp.Subquery) -> Relation:
 
     lateral = scope.walk.dialect.lateral_subqueries
     env = scope.env.inside(scope) if lateral else scope.env
-    return run_query(scope.walk, _without_from_parts(node), env=env)
+    return distinctly_named(scope.walk, run_query(scope.walk, _without_from_parts(node), env=env))
+
+
+def distinctly_named(walk: Walk, relation: Relation) -> Relation:
+    """What DuckDB makes of columns with one name as soon as somebody reads them: a, a_1, a_2."""
+    items = relation.items
+    if walk.dialect.name != "duckdb" or len(relation.index) == len(items) or not relation.closed:
+        return relation
+    seen: dict[str, int] = {}
+    made: list[Field | Rest] = []
+    for item in relation.fields:
+        name = item.name
+        while (lowered := name.lower()) in seen:
+            name = f"{item.name}_{seen[lowered]}"
+            seen[lowered] += 1
+        seen[name.lower()] = 1
+        made.append(item.renamed(name))
+    return Relation(made, indirect=relation.indirect, origin=relation.origin)
 
 
 def _without_from_parts(node: exp.Subquery) -> exp.Expr:
@@ -203,6 +220,7 @@ def _array(scope: Scope, node: exp.Table) -> Relation | None:
         return None
     column = exp.Column(this=parts[-1], table=parts[-2], db=parts[-3] if len(parts) > 2 else None)
     sources = merged([scope.column(column).sources], kind=EXPRESSION)
+    scope.depend(sources)
     return Relation([Rest(sources=sources, greedy=False)])
 
 
@@ -239,6 +257,7 @@ def _function(scope: Scope, call: exp.Expr, node: exp.Expr) -> Relation:
     if lowered in _TABLE_BY_NAME:
         return _table_by_name(scope, call, lowered)
     sources = evaluate(scope, call, kind=EXPRESSION)
+    scope.depend(sources)  # as many rows as the arguments say
     alias = node.args.get("alias")
     named = isinstance(alias, exp.TableAlias) and alias.this is not None
     column = alias.this.name if named else _FUNCTION_COLUMNS.get(_kind(call), lowered or "column")
@@ -281,6 +300,7 @@ def _unnest(scope: Scope, node: exp.Unnest) -> None:
     columns = _columns_of(scope, alias) if isinstance(alias, exp.TableAlias) else []
     parts = [merged([evaluate(scope, item)], kind=EXPRESSION) for item in node.expressions]
     everything = merged(parts)
+    scope.depend(everything)
     path: tuple[str, ...] = ()
     if isinstance(alias, exp.TableAlias) and alias.this is not None:
         path = (dialect.table(alias.this.name, quoted=bool(alias.this.args.get("quoted"))),)
@@ -323,6 +343,7 @@ def _lateral(scope: Scope, node: exp.Lateral) -> None:
         _unnest(scope, this)
         return
     sources = evaluate(scope, this, kind=EXPRESSION)
+    scope.depend(sources)
     alias = node.args.get("alias")
     columns = _columns_of(scope, alias) if isinstance(alias, exp.TableAlias) else []
     if scope.walk.dialect.name == "snowflake":
@@ -361,6 +382,7 @@ def values(scope: Scope, node: exp.Values) -> Relation:
 
 def _join(scope: Scope, join: exp.Join) -> None:
     before = len(scope.bounds)
+    scope.walk.spend(before // 64)
     left = list(scope.bounds)
     bind(scope, join.this)
     added = scope.bounds[before:]
@@ -369,9 +391,8 @@ def _join(scope: Scope, join: exp.Join) -> None:
         using = _shared(scope, left, added)
     for name in using:
         _merge(scope, name, left, added, join)
-    if using:
-        for bound in added:
-            bound.hidden = bound.hidden.union(using)
+    if using:  # of several joins the last one's columns come first in `*`
+        scope.merged = {**{name: scope.merged[name] for name in using}, **scope.merged}
     depend(scope, [join.args.get("on"), join.args.get("match_condition")])
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
         for bound in added:
@@ -399,7 +420,11 @@ def _shared(scope: Scope, left: list[Bound], right: list[Bound]) -> list[str]:
 
 def _merge(scope: Scope, name: str, left: list[Bound], right: list[Bound], join: exp.Join) -> None:
     """USING leaves one column of two that are equal, so it comes from both."""
+    scope.walk.spend(len(left) // 8)
     before = scope.merged.get(name) or _in_bounds(name, left)
+    sides = [bound for bound in left if bound.starred and bound.relation.find(name) is not None][:1] or left
+    for bound in (*sides, *right):
+        bound.hidden = bound.hidden.union((name,))
     after = _in_bounds(name, right)
     both = merged([before.sources, after.sources])
     scope.depend(both)

@@ -15,8 +15,11 @@ from orchestrator.sql.walk import TooLargeError, Walk
 
 MAX_LENGTH = 4_000_000
 """Characters. Longer scripts hold data, and are not worth minutes."""
+MAX_TOKENS = 1_000_000
+"""About 4 s and 700 MB of parsing."""
 MAX_NESTING = 200
-"""Parentheses inside parentheses: the parser calls itself for each."""
+"""Parentheses inside parentheses, for each of which the parser calls itself; also a[1][2][3] …, `a::int::text` … and
+array<array<…, which take it square time."""
 MAX_ATTEMPTS = 200
 """Parses of parts of one statement that cannot be parsed whole."""
 
@@ -28,6 +31,8 @@ _STARTERS = frozenset(
 )
 _OPENING = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE))
 _CLOSING = frozenset((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE))
+_NESTED_TYPES = frozenset((TokenType.ARRAY, TokenType.STRUCT, TokenType.MAP, TokenType.LIST, TokenType.NULLABLE))
+_DEEPER = (*_OPENING, TokenType.CASE, TokenType.LT, TokenType.DCOLON)
 _OTHER_GRAMMARS = ("", "snowflake", "spark", "tsql", "postgres", "bigquery", "mysql", "duckdb")
 """Tried in this order when a text is not of its dialect; each knows something that the others do not."""
 _PROCEDURAL = frozenset(
@@ -52,6 +57,8 @@ def parse_script(walk: Walk) -> Iterator[exp.Expr]:
     except TokenError as exc:
         yield from _in_other_grammars(walk, 0, walk.sql, f"it cannot be read: {str(exc).splitlines()[0]}", (1, 1))
         return
+    if len(tokens) > MAX_TOKENS:
+        raise TooLargeError(f"it has more than {MAX_TOKENS:,} words")
     for chunk in _split(tokens):
         yield from _parse(walk, grammar, chunk)
 
@@ -72,9 +79,9 @@ def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def _parse(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Expr]:
-    deepest = _nesting(tokens) if len(tokens) > MAX_NESTING else 0
+    deepest = _nesting(tokens)
     if deepest > MAX_NESTING:
-        walk.unsure(f"parentheses are nested {deepest} levels deep, more than {MAX_NESTING}")
+        walk.unsure(f"it is nested {deepest} levels deep, more than {MAX_NESTING}")
         return
     walk.offset = 0
     parsed = _attempt(grammar, tokens, walk.sql)
@@ -128,17 +135,28 @@ def _plain(text: str) -> str:
 
 
 def _nesting(tokens: Sequence[Token]) -> int:
-    depth = deepest = cases = 0
-    for kind in [token.token_type for token in tokens]:
+    """How deep the parser will have to go, about: nested pairs, or the length of a row of `[1]` or `::`."""
+    kinds = [token.token_type for token in tokens]
+    if sum(map(kinds.count, _DEEPER)) <= MAX_NESTING:
+        return 0
+    depth = deepest = cases = types = row = 0
+    for index, kind in enumerate(kinds):
         if kind in _OPENING or kind == TokenType.CASE:
             depth += 1
-            deepest = max(deepest, depth)
             cases += kind == TokenType.CASE
+            row = row + 1 if kind == TokenType.L_BRACKET and kinds[index - 1] == TokenType.R_BRACKET else 0
         elif kind in _CLOSING:
             depth -= 1
         elif kind == TokenType.END and cases:
             depth -= 1
             cases -= 1
+        elif kind == TokenType.LT and kinds[index - 1] in _NESTED_TYPES:
+            types += 1
+        elif kind == TokenType.GT and types:
+            types -= 1
+        elif kind == TokenType.DCOLON:
+            row = row + 1 if kinds[index - 2] == TokenType.DCOLON else 0
+        deepest = max(deepest, depth, types, row)
     return deepest
 
 

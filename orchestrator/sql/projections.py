@@ -242,6 +242,9 @@ def matching_columns(scope: Scope, node: exp.Expr) -> Iterator[Field | Rest]:
     if isinstance(node, exp.Dot):
         bound = scope.find((scope.walk.dialect.table(node.this.name),))
         items = list(bound.relation.items) if bound is not None else items
+    if isinstance(argument, exp.Column) and isinstance(argument.this, exp.Star):
+        yield from _starred(scope, _table_star(scope, argument), argument.this)
+        return
     if isinstance(argument, exp.Star):
         yield from _starred(scope, items, argument)
         return

@@ -8,7 +8,7 @@ from typing import cast
 from sqlglot import exp
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.from_items import bind, bind_joins, renamed, values
+from orchestrator.sql.from_items import bind, bind_joins, distinctly_named, renamed, values
 from orchestrator.sql.pivots import pivot_statement, pivoted
 from orchestrator.sql.projections import project
 from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Origin, Relation, Rest, Sources, add, merged
@@ -103,7 +103,7 @@ def environment_of(walk: Walk, with_: exp.Expr, env: Environment) -> Environment
         if (recursive or walk.dialect.recursive_unsaid) and _calls_itself(walk, body, name):
             relation = _recursive(walk, body, name, columns, inner)
         else:
-            relation = renamed(walk, run_query(walk, body, env=inner), columns)
+            relation = distinctly_named(walk, renamed(walk, run_query(walk, body, env=inner), columns))
         inner.ctes[name] = Relation(
             relation.items, indirect=relation.indirect, reads=walk.reads, origin=relation.origin
         )
@@ -119,7 +119,8 @@ def _alias_columns(walk: Walk, alias: exp.TableAlias) -> list[str]:
 
 
 def _calls_itself(walk: Walk, body: exp.Expr, name: str) -> bool:
-    if not isinstance(_unwrapped(body), exp.SetOperation):
+    operation = _unwrapped(body)
+    if not isinstance(operation, exp.SetOperation) or operation.args.get("by_name"):
         return False
     return any(
         table.args.get("db") is None and walk.dialect.table(table.name) == name for table in body.find_all(exp.Table)
@@ -331,6 +332,8 @@ def _output(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Sources:
     if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit():
         at = int(node.name) - 1
         return _of(items[at]) if 0 <= at < len(items) else NOTHING
+    if isinstance(node, exp.Var) and node.name.upper() == "ALL":
+        return merged(_of(item) for item in items)
     if isinstance(node, exp.Column) and node.args.get("table") is None and isinstance(node.this, exp.Identifier):
         alias = scope.aliases.get(scope.walk.dialect.column(node.name, quoted=bool(node.this.args.get("quoted"))))
         return alias.sources if alias is not None else NOTHING
@@ -357,11 +360,18 @@ def _plain_items(select: exp.Select, items: list[Field | Rest]) -> Iterator[tupl
 
 
 def _flat_grouping(group: exp.Expr) -> Iterator[exp.Expr]:
-    yield from group.expressions
+    """What is grouped by, also inside ROLLUP, CUBE and GROUPING SETS, where a number or a name may stand as well."""
+    waiting = list(reversed(group.expressions))
     for name in ("grouping_sets", "cube", "rollup"):
-        for node in group.args.get(name) or ():
-            if isinstance(node, exp.Expr):
-                yield node
+        waiting += [node for node in group.args.get(name) or () if isinstance(node, exp.Expr)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)):
+            waiting += reversed(node.expressions)
+        elif isinstance(node, exp.Paren):
+            waiting.append(node.this)
+        else:
+            yield node
 
 
 def _limited(walk: Walk, node: exp.Expr, relation: Relation, env: Environment) -> Relation:
@@ -377,6 +387,8 @@ def _limited(walk: Walk, node: exp.Expr, relation: Relation, env: Environment) -
                 add(indirect, found.sources)
         if isinstance(inner, exp.Literal) and inner.name.isdigit() and 0 < int(inner.name) <= len(relation.items):
             add(indirect, _of(relation.items[int(inner.name) - 1]))
+        elif isinstance(inner, exp.Var) and inner.name.upper() == "ALL":
+            add(indirect, relation.everything())
     return Relation(relation.items, indirect=indirect, origin=Origin("limit", (node, relation)))
 
 

@@ -110,6 +110,7 @@ class Scope:
         """The column as this scope alone knows it."""
         if name in self.merged:
             return self.merged[name]
+        self.walk.spend(len(self.bounds) // 8)
         known = [(bound, item) for bound in self.bounds if bound.starred and (item := bound.relation.find(name))]
         if len(known) == 1:
             return known[0][1]
@@ -233,6 +234,7 @@ class Scope:
         """What is called so here or around; case is ignored where nothing is called exactly so."""
         scope: Scope | None = self
         while scope is not None:
+            self.walk.spend(len(scope.bounds) // 8)
             for bound in scope.bounds:
                 if bound.is_called(path):
                     return bound
@@ -273,8 +275,8 @@ class Scope:
         items: list[Field | Rest] = []
         for item in bound.relation.items:
             if isinstance(item, Rest):
-                items.append(item.less(self.merged))
-            elif item.name in self.merged:
+                items.append(item.less(bound.hidden))
+            elif item.name in bound.hidden:
                 if item.name not in seen:
                     seen.add(item.name)
                     items.append(self.merged[item.name])

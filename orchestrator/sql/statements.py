@@ -11,7 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.from_items import bind, bind_joins
+from orchestrator.sql.from_items import bind, bind_joins, distinctly_named
 from orchestrator.sql.queries import run_query
 from orchestrator.sql.relations import NOTHING, Field, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
@@ -358,7 +358,7 @@ def _is_temporary_name(node: exp.Expr) -> bool:
 
 def _created_from(walk: Walk, node: exp.Create, listed: list[exp.Expr], env: Environment) -> tuple[Relation, bool]:
     if (expression := node.args.get("expression")) is not None and not isinstance(expression, exp.Literal):
-        return run_query(walk, expression, env=env), True
+        return distinctly_named(walk, run_query(walk, expression, env=env)), True
     clone = node.args.get("clone")
     like = next((item.this for item in listed if isinstance(item, exp.LikeProperty)), None)
     if isinstance(node.this, exp.Schema) and like is None:

@@ -1,0 +1,77 @@
+"""Projects as strangers write them: what dbt builds, a run builds with the same result. dbt itself is the oracle."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.dbt_projects import write_project
+from tests.integration.workspaces import Scene, scene
+
+pytestmark = pytest.mark.slow
+
+_STATUS = {
+    "success": "succeeded",
+    "pass": "succeeded",
+    "warn": "warned",
+    "error": "failed",
+    "fail": "failed",
+    "skipped": "blocked",
+}
+_DBT = "import sys; from dbt.cli.main import dbtRunner; sys.exit(not dbtRunner().invoke(sys.argv[1:]).success)"
+
+
+def dbt_build(directory: Path, files: Mapping[str, str], *flags: str) -> dict[str, str]:
+    """{unique_id: status in our words} of `dbt build` on a project of its own; consumers and hooks left out."""
+    write_project(directory, files)
+    command = [sys.executable, "-c", _DBT, "build", "--quiet", "--project-dir", str(directory), *flags]
+    subprocess.run([*command, "--profiles-dir", str(directory)], cwd=directory, capture_output=True, check=False)
+    results = json.loads((directory / "target" / "run_results.json").read_text())["results"]
+    kinds = ("model", "seed", "snapshot", "test", "unit_test")
+    return {item["unique_id"]: _STATUS[item["status"]] for item in results if item["unique_id"].split(".")[0] in kinds}
+
+
+def our_build(ours: Scene, *selection: str, **more: Any) -> dict[str, str]:
+    """{unique_id: status} of a run."""
+    result = ours.run(*selection, **more).result
+    return {
+        **{step.writer: step.status for step in result.steps},
+        **{check.check: check.status for check in result.checks},
+    }
+
+
+def test_the_way_we_select_cannot_be_seen_in_a_project(tmp_path: Path) -> None:
+    """`model.tags`, `graph` and what hooks see are as in dbt: packages write them to tables."""
+    table = "{{ config(materialized='table', tags=['nightly']) }} select "
+    tags = "{% for item in NODES %}{{ item.tags | join('+') }};{% endfor %}"
+    files = {
+        "dbt_project.yml": """
+            name: shop
+            version: "1.0"
+            profile: shop
+            on-run-end: "create table {{ target.schema }}.seen as select '{{ seen(results) }}' as tags"
+        """,
+        "macros/seen.sql": "{% macro seen(found) %}"
+        "{% for item in found %}{{ item.node.tags | join('+') }};{% endfor %}{% endmacro %}",
+        "models/a.sql": table + "'{{ model.tags | join('+') }}' as tags",
+        "models/b.sql": table + "'" + tags.replace("NODES", "graph.nodes.values()") + "' as tags",
+    }
+    assert set(dbt_build(tmp_path / "theirs", files).values()) == {"succeeded"}
+    ours = scene(tmp_path / "ours", files)
+    assert set(our_build(ours).values()) == {"succeeded"}
+    for name in ("a", "b", "seen"):
+        sql = f"select * from dev.{name}"
+        assert ours.query(sql) == rows(tmp_path / "theirs", sql), name
+
+
+def rows(project: Path, sql: str) -> list[tuple[Any, ...]]:
+    import duckdb
+
+    with duckdb.connect(str(project / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(sql).fetchall()

@@ -183,6 +183,7 @@ class Workspace:
             selection=" ".join(words) + without,
             stale=stale,
             full_refresh=full_refresh,
+            everything=not words,
         )
 
     def require_sound(self) -> None:
@@ -223,7 +224,7 @@ def load_workspace(
         graph=merged.graph,
         ids=_ids(merged),
         errors=(*(error for fragment in fragments for error in fragment.errors), *merged.errors),
-        warnings=(*(warning for fragment in fragments for warning in fragment.warnings), *merged.warnings),
+        warnings=tuple(warning for fragment in fragments for warning in fragment.warnings),
         project=project,
         definitions=python.definitions,
     )

@@ -138,13 +138,13 @@ class _Builder:
         self.warnings = list(manifest.warnings)
 
     def fragment(self) -> Fragment:
-        nodes = sorted(self.nodes.values(), key=lambda node: node.unique_id)
+        nodes = sorted(filter(_enabled, self.nodes.values()), key=lambda node: node.unique_id)
         written = [node for node in nodes if node.resource_type in ASSET_TYPES]
         tables = [node for node in written if node.materialized != "ephemeral"]
         assets = [self.written_asset(node) for node in tables]
         assets += [self.source_asset(source) for source in self._sorted("sources")]
         checks = [self.data_test(node) for node in nodes if node.resource_type == "test"]
-        checks += [self.unit_test(test) for test in self._sorted("unit_tests") if _enabled(test)]
+        checks += [self.unit_test(test) for test in self._sorted("unit_tests")]
         return Fragment(
             assets=tuple(assets),
             checks=tuple(checks),
@@ -155,7 +155,7 @@ class _Builder:
         )
 
     def _sorted(self, section: str) -> list[Any]:
-        return [item for _, item in sorted(self.manifest.all_of(section).items())]
+        return [item for _, item in sorted(self.manifest.all_of(section).items()) if _enabled(item)]
 
     # Assets
 
@@ -423,8 +423,9 @@ def _people(owner: Any) -> list[str]:
     return []
 
 
-def _enabled(test: UnitTest) -> bool:
-    return test.settings.get("enabled") is not False
+def _enabled(item: Resource) -> bool:
+    """What is disabled is mostly not in the manifest at all; a test of a model that does not exist still is."""
+    return item.settings.get("enabled") is not False
 
 
 def _test_description(node: Node) -> str:

@@ -27,7 +27,6 @@ class MergeResult:
     """Those of merging; the fragments' own errors are not repeated."""
     ids: Mapping[str, AssetKey] = field(default_factory=dict)
     """{draft id: key of its asset}; drafts that were left out are missing."""
-    warnings: tuple[str, ...] = ()
 
 
 def merge(fragments: Sequence[Fragment]) -> MergeResult:
@@ -40,7 +39,6 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     consumers = [draft for fragment in fragments for draft in fragment.consumers]
     checks = [draft for fragment in fragments for draft in fragment.checks]
     errors: list[OrchestratorError] = []
-    warnings: list[str] = []
 
     groups = _sound(_group_by_relation(drafts), errors)
     ids = {draft.id: _key(group) for group in groups for draft in group}
@@ -53,11 +51,11 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     position = {key: index for index, key in enumerate(graph.assets)}
     graph = replace(
         graph,
-        checks=tuple(_placed_checks(checks, references, position, warnings)),
+        checks=tuple(_placed_checks(checks, references, position)),
         consumers=tuple(_placed(draft, references) for draft in consumers),
         ephemerals=tuple(_placed_ephemerals(ephemerals, drafts, references)),
     )
-    return MergeResult(graph, tuple(errors), ids, tuple(warnings))
+    return MergeResult(graph, tuple(errors), ids)
 
 
 # Which drafts are one asset
@@ -215,15 +213,12 @@ def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) 
 
 
 def _placed_checks(
-    drafts: Iterable[DraftCheck], references: References, position: Mapping[AssetKey, int], warnings: list[str]
+    drafts: Iterable[DraftCheck], references: References, position: Mapping[AssetKey, int]
 ) -> Iterable[Check]:
     """Checks with their keys. One on an ephemeral model is shown on the last asset that the model reads."""
     for draft in drafts:
         check = draft.check
         wanted = draft.reads | {draft.asset_id} if draft.asset_id else draft.reads
-        if not wanted:
-            warnings.append(f"the check '{check.name}' reads no asset and is left out ({check.location})")
-            continue
         reads = references.keys_of(wanted, reader=check.name, at=check.location)
         key = references.ids.get(draft.asset_id)
         if key is None:
@@ -231,6 +226,14 @@ def _placed_checks(
             key = max(shown_on, key=position.__getitem__, default=None)
         if key is not None:
             yield replace(check, key=key, reads=reads | {key})
+        elif not wanted or references.is_ephemeral(draft.asset_id):
+            yield replace(check, key=_nowhere(draft), reads=frozenset())
+
+
+def _nowhere(draft: DraftCheck) -> AssetKey:
+    """For a check that reads no asset, such as one of a macro: the ephemeral model it is on, else its own name."""
+    _, package, *rest = (draft.asset_id or draft.check.id).split(".")
+    return AssetKey(package, rest[0] if draft.asset_id else draft.check.name)
 
 
 def _placed(draft: DraftConsumer, references: References) -> Consumer:

@@ -46,6 +46,38 @@ def our_build(ours: Scene, *selection: str, **more: Any) -> dict[str, str]:
     }
 
 
+def test_checks_that_follow_no_step_run_in_a_run_of_everything(tmp_path: Path) -> None:
+    """Of macros, sources, ephemeral models that make their rows up; not those of models that do not exist."""
+    files = {
+        "macros/slug.sql": "{% macro slug(text) %}{{ text | lower }}{% endmacro %}",
+        "tests/slugs.sql": "select 1 as bad where '{{ slug('A') }}' != 'a'",
+        "tests/fails.sql": "select 1 as bad",
+        "models/made_up.sql": "{{ config(materialized='ephemeral') }} select 1 as id",
+        "models/aside.sql": "select 1 as id",
+        "models/all.yml": """
+            models:
+              - name: made_up
+                columns: [{name: id, data_tests: [unique]}]
+              - name: not_there
+                columns: [{name: id, data_tests: [unique]}]
+            sources:
+              - name: pg
+                schema: information_schema
+                tables: [{name: tables, columns: [{name: table_name, data_tests: [not_null]}]}]
+            unit_tests:
+              - name: one
+                model: made_up
+                given: []
+                expect: {rows: [{id: 1}]}
+        """,
+    }
+    theirs = dbt_build(tmp_path / "theirs", files)
+    assert len(theirs) == 6
+    ours = scene(tmp_path / "ours", files)
+    assert our_build(ours) == theirs
+    assert our_build(ours, "aside") == {"model.shop.aside": "succeeded"}
+
+
 def test_the_way_we_select_cannot_be_seen_in_a_project(tmp_path: Path) -> None:
     """`model.tags`, `graph` and what hooks see are as in dbt: packages write them to tables."""
     table = "{{ config(materialized='table', tags=['nightly']) }} select "

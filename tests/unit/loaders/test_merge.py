@@ -168,11 +168,15 @@ def test_a_check_of_an_ephemeral_model_is_shown_on_the_last_asset_that_it_reads(
     assert found.key == key("aa.later")
 
 
-def test_a_check_that_reads_nothing_is_left_out_with_a_warning() -> None:
-    orphan = replace(draft_check(check("orphan", "x.y"), ""), reads=frozenset())
-    result = merge([Fragment(checks=(orphan,))])
-    assert result.graph.checks == ()
-    assert result.warnings == ("the check 'orphan' reads no asset and is left out (dbt_project/models/schema.yml:7)",)
+def test_a_check_that_reads_nothing_is_there_all_the_same() -> None:
+    of_macro = replace(draft_check(check("slug", "x.y"), ""), reads=frozenset())
+    of_ephemeral = draft_check(check("unique_id", "x.y"), "model.shop.made_up")
+    made_up = draft_ephemeral("made_up")
+    graph = merge([Fragment(ephemerals=(made_up,), checks=(of_macro, of_ephemeral))]).graph
+    assert [(str(item.key), item.reads) for item in graph.checks] == [
+        ("shop.slug", frozenset()),
+        ("shop.made_up", frozenset()),
+    ]
 
 
 class TestReferencesByName:

@@ -89,7 +89,7 @@ def asset_key(node: Node) -> AssetKey:
 
     What depends on the target is not used, so that the key is equal in every environment.
     """
-    return AssetKey(_written(node, "schema", "target_schema") or node.package_name, _name(node))
+    return AssetKey.of_names(_written(node, "schema", "target_schema") or node.package_name, _name(node))
 
 
 def _name(node: Node) -> str:
@@ -191,13 +191,20 @@ class _Builder:
             meta=node.all_meta,
             dbt_ids=(node.unique_id,),
         )
-        return DraftAsset(node.unique_id, asset, self.reads(node), self.explicit_key(node, location))
+        others = (AssetKey.of_names(key.layer, node.name), AssetKey(key.layer, f"{node.package_name}.{key.name}"))
+        return DraftAsset(
+            node.unique_id,
+            asset,
+            self.reads(node),
+            self.explicit_key(node, location),
+            other_keys=tuple(dict.fromkeys(other for other in others if other != key)),
+        )
 
     def source_asset(self, source: Source) -> DraftAsset:
         location = self._yaml(source, source.source_name, source.name)
         names = f"{source.source_name}.{source.name}"
         asset = Asset(
-            key=AssetKey(source.source_name, source.name),
+            key=AssetKey.of_names(source.source_name, source.name),
             name=source.name,
             project=source.package_name,
             location=location,
@@ -211,7 +218,15 @@ class _Builder:
             meta=_source_meta(source),
             dbt_ids=(source.unique_id,),
         )
-        return DraftAsset(source.unique_id, asset, explicit_key=self.explicit_key(source, location))
+        return DraftAsset(
+            source.unique_id,
+            asset,
+            explicit_key=self.explicit_key(source, location),
+            other_keys=(
+                AssetKey.of_names("source", names),
+                AssetKey.of_names("source", f"{source.package_name}.{names}"),
+            ),
+        )
 
     def ephemeral(self, node: Node) -> DraftEphemeral:
         path = self.places.file(node.package_name, node.original_file_path).file

@@ -13,6 +13,7 @@ from orchestrator.errors import ConflictingWritersError, KeyClashError, Orchestr
 from orchestrator.graph.build import build_graph, cycle_error, find_cycle
 from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
+from orchestrator.loaders.key_clashes import key_of, settle_keys
 from orchestrator.loaders.references import References
 
 _COUNTS = {2: "two", 3: "three", 4: "four"}
@@ -40,11 +41,15 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     checks = [draft for fragment in fragments for draft in fragment.checks]
     errors: list[OrchestratorError] = []
 
-    groups = _sound(_group_by_relation(drafts), errors)
-    ids = {draft.id: _key(group) for group in groups for draft in group}
+    groups = _group_by_relation(drafts)
+    if moved := settle_keys(groups):
+        drafts = [moved.get(draft.id, draft) for draft in drafts]
+        groups = _group_by_relation(drafts)
+    groups = _sound(groups, errors)
+    ids = {draft.id: key_of(group) for group in groups for draft in group}
     incomplete = any(fragment.incomplete for fragment in fragments)
     references = References(ids, drafts, ephemerals, consumers, errors, incomplete=incomplete)
-    assets = {_key(group): _united(group, references) for group in groups}
+    assets = {key_of(group): _united(group, references) for group in groups}
     _resolve_left_out(drafts, groups, references)
     _cut_cycles(assets, errors)
     graph = build_graph(assets.values())
@@ -93,17 +98,13 @@ def _rank(draft: DraftAsset) -> int:
     return 1 if draft.asset.dbt_ids else 2
 
 
-def _key(group: Sequence[DraftAsset]) -> AssetKey:
-    return group[0].explicit_key or group[0].asset.key
-
-
 def _sound(groups: Iterable[list[DraftAsset]], errors: list[OrchestratorError]) -> list[list[DraftAsset]]:
     """The groups without those whose key is taken already; several writers of one table are reported."""
     by_key: dict[AssetKey, list[DraftAsset]] = {}
     for group in groups:
         if sum(bool(draft.asset.writers) for draft in group) > 1:
             errors.append(_conflict(group))
-        first = by_key.setdefault(_key(group), group)
+        first = by_key.setdefault(key_of(group), group)
         if first is not group:
             errors.append(_clash(first[0], group[0]))
     return list(by_key.values())
@@ -122,7 +123,7 @@ def _conflict(group: Sequence[DraftAsset]) -> ConflictingWritersError:
 def _clash(first: DraftAsset, second: DraftAsset) -> KeyClashError:
     tables = _listed(str(draft.asset.relation or draft.id) for draft in (first, second))
     return KeyClashError(
-        f"two assets have the key '{_key([first])}': {tables}",
+        f"two assets have the key '{key_of([first])}': {tables}",
         at=_listed(str(draft.asset.location) for draft in (first, second)),
         fix="give one of them another key: `meta.orchestrator.key` in dbt, `key=` in Python",
     )
@@ -139,7 +140,7 @@ def _listed(items: Iterable[str]) -> str:
 def _united(group: Sequence[DraftAsset], references: References) -> Asset:
     """One asset of all drafts of a relation; where they differ, the first (the writer) wins."""
     first, assets = group[0].asset, [draft.asset for draft in group]
-    key = _key(group)
+    key = key_of(group)
     draft = group[0]
     reads = references.keys_of(draft.reads, reader=str(key), at=_place(first), places=draft.places) - {key}
     return replace(
@@ -195,7 +196,7 @@ def _resolve_left_out(
     placed = {id(group[0]) for group in groups}
     for draft in drafts:
         if id(draft) not in placed:
-            references.keys_of(draft.reads, reader=str(_key([draft])), at=_place(draft.asset))
+            references.keys_of(draft.reads, reader=str(key_of([draft])), at=_place(draft.asset))
 
 
 def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:

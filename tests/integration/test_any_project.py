@@ -102,6 +102,42 @@ def test_the_way_we_select_cannot_be_seen_in_a_project(tmp_path: Path) -> None:
         assert ours.query(sql) == rows(tmp_path / "theirs", sql), name
 
 
+def test_names_that_keys_cannot_tell_apart_or_hold(tmp_path: Path) -> None:
+    """dbt tells tables apart by relation: one alias in several schemas, sources called as a schema, any spelling."""
+    by_folder = "{% macro generate_schema_name(custom, node) %}{{ custom or node.fqn[1] }}{% endmacro %}"
+    files = {
+        "macros/schema.sql": by_folder,
+        "seeds/People.csv": "Id,Name\n1,Ada\n",
+        "models/eu/eu_orders.sql": "{{ config(alias='orders') }} select 1 as id",
+        "models/us/us_orders.sql": "{{ config(alias='orders') }} select 2 as id from {{ ref('eu_orders') }}",
+        "models/crm/tables.sql": "{{ config(schema='crm') }} select count(*) as n from {{ source('crm', 'tables') }}",
+        "models/crm/spaced.sql": "{{ config(alias='All Orders, (v.2)') }} select * from {{ ref('us_orders') }}",
+        "models/crm/MixedCase.sql": "select * from {{ ref('spaced') }} join {{ ref('People') }} on true",
+        "models/sources.yml": """
+            sources:
+              - name: crm
+                database: system
+                schema: information_schema
+                tables: [{name: tables}]
+        """,
+    }
+    theirs = dbt_build(tmp_path / "theirs", files)
+    assert (len(theirs), set(theirs.values())) == (6, {"succeeded"})
+    ours = scene(tmp_path / "ours", files)
+    assert our_build(ours) == theirs
+    keys = {writer.id: str(key) for key, asset in ours.load().graph.assets.items() for writer in asset.writers}
+    assert keys == {
+        "seed.shop.People": "shop.People",
+        "model.shop.eu_orders": "shop.eu_orders",
+        "model.shop.us_orders": "shop.us_orders",
+        "model.shop.tables": "crm.tables",
+        "model.shop.spaced": "shop.All_Orders___v.2_",
+        "model.shop.MixedCase": "shop.MixedCase",
+    }
+    assert set(ours.states().values()) == {"fresh"}
+    assert our_build(ours, "shop.All_Orders___v.2_") == {"model.shop.spaced": "succeeded"}
+
+
 def rows(project: Path, sql: str) -> list[tuple[Any, ...]]:
     import duckdb
 

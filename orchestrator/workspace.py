@@ -21,6 +21,7 @@ from orchestrator.graph.selection import select
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
+from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, build_states, newest_results
 from orchestrator.resources.dbt_profile import Profile
@@ -128,6 +129,10 @@ class Workspace:
         threads = profile.output.get("threads") if profile is not None else None
         return int(threads) if threads else None
 
+    def dbt_flag(self, name: str) -> Any:
+        """What `flags` in dbt_project.yml says; None if it says nothing."""
+        return self.project.flags.get(name) if self.project is not None else None
+
     @cached_property
     def dbt_nodes(self) -> frozenset[str]:
         """unique_ids of all writers that dbt runs."""
@@ -159,10 +164,12 @@ class Workspace:
         exclude: Sequence[str] = (),
         stale: bool = False,
         full_refresh: bool = False,
+        indirect: str | None = None,
     ) -> RunPlan:
         """What a run of these selection words would do now: the command line, the app and the worker ask here.
 
-        Raises DefinitionErrors, SelectionError.
+        `indirect` is dbt's `--indirect-selection`, by default the project's flag. Raises DefinitionErrors,
+        SelectionError.
         """
         self.require_sound()
         facts = self.facts()
@@ -184,6 +191,7 @@ class Workspace:
             stale=stale,
             full_refresh=full_refresh,
             everything=not words,
+            indirect=indirect_selection(indirect or self.dbt_flag("indirect_selection")),
         )
 
     def require_sound(self) -> None:
@@ -252,7 +260,9 @@ def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_pa
         profile=flags.profile,
         target=flags.target or environment,
         vars=flags.vars,
+        passed=flags.passed,
     )
+    force_parse = force_parse or flags.full_parse
     return load_dbt_project(choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse)
 
 

@@ -87,7 +87,11 @@ def prepare(comparison: Comparison, *, name: str | None = None) -> Prepared:
 def _load(head: Workspace, place: Place) -> Workspace:
     choices = dbt_of(head)[0].choices
     flags = DbtFlags(
-        profiles_dir=place.profiles_dir, profile=place.profile.name, target=place.profile.target, vars=choices.vars
+        profiles_dir=place.profiles_dir,
+        profile=place.profile.name,
+        target=place.profile.target,
+        vars=choices.vars,
+        passed=choices.passed,
     )
     workspace = load_workspace(head.root, flags=flags)
     workspace.require_sound()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.dbt_flags import refuse_environment
 from orchestrator.cli.errors import parts
 from orchestrator.cli.options import WorkspaceOptions, workspace_command
 from orchestrator.cli.output import SCHEMA_VERSION, count, make_console, print_json, program, utc_now
@@ -44,7 +45,7 @@ def command(
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What the run's place is called; default: the branch.")
     ] = None,
-    fail_fast: FailFast = False,
+    fail_fast: FailFast = None,
     threads: Threads = None,
     engine: Engine = "auto",
 ) -> int:
@@ -56,6 +57,7 @@ def command(
     from orchestrator.ci.prepare import prepare
     from orchestrator.ci.report import Outcome
 
+    refuse_environment()
     run_options = RunOptions(threads=threads, fail_fast=fail_fast, command=typed_command())
     chosen = engine_name(engine)
     head = options.load()

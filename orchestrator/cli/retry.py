@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import WorkspaceOptions, workspace_command
+from orchestrator.cli.options import WorkspaceOptions, build_command
 from orchestrator.cli.output import make_console, utc_now
 from orchestrator.cli.run import Engine, FailFast, Threads, engine_name, run_and_report
 from orchestrator.cli.runs import find_run
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.workspace import Workspace
 
 
-@workspace_command
+@build_command
 def command(
     options: WorkspaceOptions,
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A run's id, or its beginning; default: the last.")
     ] = "last",
-    fail_fast: FailFast = False,
+    fail_fast: FailFast = None,
     threads: Threads = None,
     engine: Engine = "auto",
 ) -> int:

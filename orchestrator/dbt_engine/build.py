@@ -57,13 +57,11 @@ def build_nodes(
             microbatch=_microbatch(own, nodes),
             on_selected=lambda: _untag(own),
         )
-        arguments = ["build", *invocation.global_args(), "--no-write-json", "--cache-selected-only"]
-        arguments += ["--select", f"tag:{SELECTED_TAG}", "--indirect-selection", "empty", "--threads", str(threads)]
-        arguments += ["--full-refresh"] if full_refresh else []
-        arguments += ["--fail-fast"] if fail_fast else []
+        arguments = ["build", *invocation.global_args(), *invocation.build_flags, "--threads", str(threads)]
         try:
             with _exits_are_errors():
-                result = dbtRunner(manifest=own, callbacks=[gate]).invoke(arguments)
+                runner = dbtRunner(manifest=own, callbacks=[gate])
+                result = runner.invoke(arguments, **_ours(full_refresh=full_refresh, fail_fast=fail_fast))
         finally:
             release_warehouse()
     return BuildResult(
@@ -71,6 +69,28 @@ def build_nodes(
         outcomes={outcome.unique_id: outcome for outcome in map(_outcome, _results(result.result))},
         error=shortened(str(result.exception)) if result.exception is not None else None,
     )
+
+
+def _ours(*, full_refresh: bool, fail_fast: bool) -> dict[str, Any]:
+    """What the plan has decided, as parameters: they win over dbt's environment variables and project flags."""
+    return {
+        "select": (f"tag:{SELECTED_TAG}",),
+        "exclude": (),
+        "selector": None,
+        "resource_types": (),
+        "exclude_resource_types": (),
+        "indirect_selection": "empty",
+        "full_refresh": full_refresh,
+        "fail_fast": fail_fast,
+        "empty": False,
+        "sample": None,
+        "event_time_start": None,
+        "event_time_end": None,
+        "export_saved_queries": False,
+        "single_threaded": False,
+        "write_json": False,
+        "cache_selected_only": True,
+    }
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config import NOTHING_PASSED, PassedFlags
 from orchestrator.dbt_engine.invocation import DbtInvocation
 from orchestrator.errors import ConfigError, DbtProjectError, OrchestratorError
 from orchestrator.loaders.dbt_assets import PACKAGES_DIR, Operation, build_fragment, operations
@@ -33,6 +34,7 @@ class DbtChoices:
     profile: str | None = None
     target: str | None = None
     vars: Mapping[str, Any] = field(default_factory=dict)
+    passed: PassedFlags = NOTHING_PASSED
 
 
 @dataclass(kw_only=True, slots=True)
@@ -46,6 +48,8 @@ class DbtProject:
     """How dbt must be called to see the same; None when the profile cannot be resolved."""
     profile: Profile | None = None
     manifest_path: Path | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    """`flags` in dbt_project.yml."""
     parsed: bool = False
     """True if dbt had to parse; False for a cached manifest."""
     operations: tuple[Operation, ...] = ()
@@ -80,6 +84,7 @@ def load_dbt_project(
     try:
         project_file = read_project_file(directory)
         project.name = str(project_file.get("name") or directory.name)
+        project.flags = _mapping(project_file, "flags")
         project.profile = resolve_profile(
             directory,
             profiles_dir=choices.profiles_dir,
@@ -104,7 +109,7 @@ def load_dbt_project(
         project_dir=directory,
         workspace_root=workspace_root,
         adapter_type=project.profile.adapter,
-        variables={**_project_vars(project_file), **choices.vars},
+        variables={**_mapping(project_file, "vars"), **choices.vars},
         packages_dir=str(project_file.get("packages-install-path") or PACKAGES_DIR),
     )
     project.fragment = replace(
@@ -135,14 +140,17 @@ def _invocation(name: str, choices: DbtChoices, profile: Profile, state_dir: Pat
         target=profile.target,
         target_path=target_path,
         vars=dict(choices.vars),
+        flags=(*choices.passed.parse, *choices.passed.call),
+        build_flags=choices.passed.build,
     )
 
 
 def _suffix(choices: DbtChoices, profile: Profile) -> str:
-    """Other vars or another profile parse into a directory of their own, or each would undo the other's cache."""
-    if not choices.vars and not choices.profile and not choices.profiles_dir:
+    """Other vars, flags or another profile parse into a directory of their own: none undoes another's cache."""
+    if not (choices.vars or choices.profile or choices.profiles_dir or choices.passed.parse):
         return ""
-    chosen = json.dumps([dict(choices.vars), profile.name, str(profile.path)], sort_keys=True, default=str)
+    about = [dict(choices.vars), profile.name, str(profile.path), *choices.passed.parse]
+    chosen = json.dumps(about, sort_keys=True, default=str)
     return "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
 
 
@@ -237,8 +245,8 @@ def _uncounted(warning: str) -> str:
     return warning.partition(" (and ")[0]
 
 
-def _project_vars(project_file: Mapping[str, Any]) -> dict[str, Any]:
-    found = project_file.get("vars")
+def _mapping(project_file: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = project_file.get(name)
     return dict(found) if isinstance(found, Mapping) else {}
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import SelectionError
 from orchestrator.graph.model import AssetGraph, Check
 from orchestrator.plan.states import AssetState
 
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 """dbt's word for how much of what a check reads must be selected: any of it, all of it, all of it or upstream of what
 is selected, or that no check comes along."""
+
+
+def indirect_selection(text: Any) -> IndirectSelection:
+    """dbt's word, `eager` for none. Raises SelectionError for any other."""
+    match text or "eager":
+        case "eager" | "cautious" | "buildable" | "empty" as mode:
+            return mode
+    raise SelectionError(f"'{text}' is no indirect selection", fix="eager, cautious, buildable or empty")
 
 
 @dataclass(frozen=True, slots=True)

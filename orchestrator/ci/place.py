@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,8 @@ class Place:
 
 def find_place(profile: Profile, base: Base, *, state_dir: Path, root: Path, name: str | None) -> Place:
     """The place called `name`, by default after the branch. Raises ConfigError for a target that has no place."""
-    chosen = slug(name or branch(root) or run_git("rev-parse", "--short", "HEAD", cwd=root) or "head")
     reads = base.snapshot.duckdb_path if profile.adapter == "duckdb" else None
-    place = Place(chosen, state_dir.resolve() / "ci" / chosen, profile, reads)
+    place = replace(place_called(name, profile, state_dir=state_dir, root=root), reads=reads)
     if profile.adapter == "duckdb":
         _refuse_without_file(profile)
         if database_name(place.database_path) in (base.snapshot.database, profile.database):
@@ -65,6 +64,12 @@ def find_place(profile: Profile, base: Base, *, state_dir: Path, root: Path, nam
                 fix="give the run another --name",
             )
     return place
+
+
+def place_called(name: str | None, profile: Profile, *, state_dir: Path, root: Path) -> Place:
+    """The place of that name, by default the branch's; nothing is looked at."""
+    chosen = slug(name or branch(root) or run_git("rev-parse", "--short", "HEAD", cwd=root) or "head")
+    return Place(chosen, state_dir.resolve() / "ci" / chosen, profile)
 
 
 def slug(text: str) -> str:

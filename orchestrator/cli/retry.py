@@ -35,6 +35,11 @@ def command(
     workspace.require_sound()
     workspace.records.reap(workspace.environment, as_of=utc_now())
     detail = find_run(workspace.history, run, environment=workspace.environment)
+    if detail.environment != workspace.environment:
+        raise PlanError(
+            f"run {detail.run_id} was in {detail.environment}, this is {workspace.environment}",
+            fix=f"for a run of `orchestrator ci` run that again; else pass --env {detail.environment}",
+        )
     if detail.status in ("running", "queued"):
         raise PlanError(f"run {detail.run_id} is still running", fix=f"`orchestrator cancel {detail.run_id}` stops it")
     plan = retry_plan(workspace, detail)

@@ -172,7 +172,7 @@ class _Builder:
             raw_code=node.code or None,
             retry=self.retry(node, location),
         )
-        group = node.group or node.settings.get("group")
+        group = node.group or _text(node.settings.get("group"))
         asset = Asset(
             key=key,
             name=key.name,
@@ -425,6 +425,10 @@ def _source_meta(source: Source) -> dict[str, Any]:
     if any(isinstance(limit, Mapping) and limit.get("count") for limit in limits):
         meta.setdefault("freshness", rule)
     return meta
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _people(owner: Any) -> list[str]:

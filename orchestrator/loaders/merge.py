@@ -233,8 +233,8 @@ def _placed_checks(
 
 def _nowhere(draft: DraftCheck) -> AssetKey:
     """For a check that reads no asset, such as one of a macro: the ephemeral model it is on, else its own name."""
-    _, package, *rest = (draft.asset_id or draft.check.id).split(".")
-    return AssetKey(package, rest[0] if draft.asset_id else draft.check.name)
+    _, package, name, *_ = (*(draft.asset_id or draft.check.id).split("."), "", "", "")
+    return AssetKey.of_names(package, name if draft.asset_id else draft.check.name)
 
 
 def _placed(draft: DraftConsumer, references: References) -> Consumer:

@@ -208,6 +208,10 @@ def test_a_warning_test_does_not_block_and_says_its_limits() -> None:
     assert draft.check.description == "warn if >10"
 
 
+def test_a_group_that_is_no_name_is_none() -> None:
+    assert only(load(node("a", config={"group": {"name": "sales"}}))).asset.group is None
+
+
 def test_what_is_disabled_is_left_out() -> None:
     # dbt keeps a test of a model that does not exist in the manifest, disabled.
     off = {"enabled": False}

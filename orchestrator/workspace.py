@@ -14,8 +14,8 @@ from orchestrator.config import Config, DbtFlags, load_config
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey, Relation
-from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError
-from orchestrator.graph.model import AssetGraph
+from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError, SelectionError
+from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import select
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
@@ -165,16 +165,47 @@ class Workspace:
         stale: bool = False,
         full_refresh: bool = False,
         indirect: str | None = None,
+        selector: str | None = None,
     ) -> RunPlan:
         """What a run of these selection words would do now: the command line, the app and the worker ask here.
 
-        `indirect` is dbt's `--indirect-selection`, by default the project's flag. Raises DefinitionErrors,
-        SelectionError.
+        `indirect` is dbt's `--indirect-selection`, by default the project's flag; `selector` one of selectors.yml, by
+        default the project's default one where nothing is selected. Raises DefinitionErrors, SelectionError.
         """
         self.require_sound()
         facts = self.facts()
         states = build_states(self.graph, facts)
-        selected = select(
+        keys, checks, selection = self._selected(words, exclude, selector, states, facts)
+        return build_run_plan(
+            self.graph,
+            keys,
+            states=states,
+            environment=self.environment,
+            selection=selection,
+            stale=stale,
+            full_refresh=full_refresh,
+            everything=not words and checks is None,
+            indirect=indirect_selection(indirect or self.dbt_flag("indirect_selection")),
+            only_checks=checks,
+        )
+
+    def _selected(
+        self,
+        words: Sequence[str],
+        exclude: Sequence[str],
+        selector: str | None,
+        states: Mapping[AssetKey, AssetState],
+        facts: Facts,
+    ) -> tuple[frozenset[AssetKey], frozenset[str] | None, str]:
+        """The assets selected, the checks where a selector names them, and the selection for people."""
+        default = self.project.default_selector if self.project is not None and not (words or exclude) else None
+        if (name := selector or default) is not None:
+            if words or exclude:
+                raise SelectionError("a selector and a selection were given", fix="give one of them")
+            if selector is None:
+                self.say(f"the project's default selector '{name}' is taken; select '*' for everything")
+            return self._by_selector(name, with_python=selector is None)
+        keys = select(
             self.graph,
             list(words) or None,
             exclude=list(exclude) or None,
@@ -182,17 +213,22 @@ class Workspace:
             results=newest_results(facts),
         )
         without = f" --exclude {' '.join(exclude)}" if exclude else ""
-        return build_run_plan(
-            self.graph,
-            selected,
-            states=states,
-            environment=self.environment,
-            selection=" ".join(words) + without,
-            stale=stale,
-            full_refresh=full_refresh,
-            everything=not words,
-            indirect=indirect_selection(indirect or self.dbt_flag("indirect_selection")),
-        )
+        return keys, None, " ".join(words) + without
+
+    def _by_selector(self, name: str, *, with_python: bool) -> tuple[frozenset[AssetKey], frozenset[str] | None, str]:
+        """What dbt selects; of Python, which dbt does not know, everything or nothing."""
+        if self.project is None:
+            raise ConfigError("this workspace has no dbt project", fix="give a selection instead of a selector")
+        ids = self.project.selected_by(name)
+
+        def is_in(asset: Asset) -> bool:
+            if asset.external:
+                return bool(ids.intersection(asset.dbt_ids))
+            return any(item.id in ids or (with_python and item.engine == "python") for item in asset.writers)
+
+        keys = {key for key, asset in self.graph.assets.items() if is_in(asset)}
+        checks = {item.id for item in self.graph.checks if item.id in ids or (with_python and item.kind == "python")}
+        return frozenset(keys), frozenset(checks), f"selector {name}"
 
     def require_sound(self) -> None:
         """Raise DefinitionErrors when anything is wrong with the definitions."""

@@ -28,6 +28,9 @@ Select = Annotated[
     list[str] | None,
     typer.Option("--select", "-s", "--models", "-m", metavar="SELECTION", help="The same as the positional selection."),
 ]
+Selector = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A selector of dbt's selectors.yml, instead of a selection.")
+]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="SELECTION", help="Leave these out.")]
 
 

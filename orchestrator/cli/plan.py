@@ -11,7 +11,15 @@ from rich.text import Text
 
 from orchestrator.cli.dbt_flags import dbt_variables
 from orchestrator.cli.json_forms import plan_json
-from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, build_command, selection_words
+from orchestrator.cli.options import (
+    Exclude,
+    Select,
+    Selection,
+    Selector,
+    WorkspaceOptions,
+    build_command,
+    selection_words,
+)
 from orchestrator.cli.output import STATUSES, count, make_console, one_line, print_json
 from orchestrator.cli.workspaces import print_findings
 from orchestrator.graph.model import AssetGraph
@@ -43,13 +51,19 @@ def command(
     exclude: Exclude = None,
     stale: Stale = False,
     full_refresh: FullRefresh = False,
+    selector: Selector = None,
     indirect_selection: IndirectSelection = None,
 ) -> int:
     """What `run` would do with the same words, and why. Nothing is run."""
     workspace = options.load()
     words = selection_words(selection, select)
     plan = workspace.plan(
-        words, exclude=exclude or (), stale=stale, full_refresh=full_refresh, indirect=indirect_selection
+        words,
+        exclude=exclude or (),
+        stale=stale,
+        full_refresh=full_refresh,
+        indirect=indirect_selection,
+        selector=selector,
     )
     if options.json:
         print_json(plan_json(plan))

@@ -10,7 +10,15 @@ import typer
 from rich.console import Console
 
 from orchestrator.cli.dbt_flags import dbt_variables
-from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, build_command, selection_words
+from orchestrator.cli.options import (
+    Exclude,
+    Select,
+    Selection,
+    Selector,
+    WorkspaceOptions,
+    build_command,
+    selection_words,
+)
 from orchestrator.cli.output import make_console, print_json, program, utc_now
 from orchestrator.cli.plan import FullRefresh, IndirectSelection, Stale
 from orchestrator.cli.progress import Progress, listener, make_progress
@@ -43,6 +51,7 @@ def command(
     exclude: Exclude = None,
     stale: Stale = False,
     full_refresh: FullRefresh = False,
+    selector: Selector = None,
     indirect_selection: IndirectSelection = None,
     fail_fast: FailFast = None,
     threads: Threads = None,
@@ -57,7 +66,12 @@ def command(
     workspace = options.load()
     words = selection_words(selection, select)
     plan = workspace.plan(
-        words, exclude=exclude or (), stale=stale, full_refresh=full_refresh, indirect=indirect_selection
+        words,
+        exclude=exclude or (),
+        stale=stale,
+        full_refresh=full_refresh,
+        indirect=indirect_selection,
+        selector=selector,
     )
     return run_and_report(workspace, plan, options=options, engine=name, threads=threads, fail_fast=fail_fast)
 

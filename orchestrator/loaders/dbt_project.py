@@ -53,6 +53,8 @@ class DbtProject:
     parsed: bool = False
     """True if dbt had to parse; False for a cached manifest."""
     operations: tuple[Operation, ...] = ()
+    default_selector: str | None = None
+    """What dbt selects when nothing is selected; None: everything."""
     warnings: tuple[str, ...] = ()
     _manifest: Any = field(default=None, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -70,6 +72,33 @@ class DbtProject:
                     raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
                 self._manifest = parse_project(self.invocation, write_json=False).manifest
             return self._manifest
+
+    def selected_by(self, selector: str) -> frozenset[str]:
+        """unique_ids that a selector of selectors.yml selects. dbt is asked once for each state of the project.
+
+        Raises DbtProjectError.
+        """
+        from orchestrator.dbt_engine.selectors import select_nodes
+
+        if self.invocation is None:
+            raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
+        state = read_state(self.invocation.target_path)
+        file = self.invocation.target_path / "selectors.json"
+        known = _read_selected(file, state.key) if state is not None else {}
+        if selector not in known:
+            known[selector] = sorted(select_nodes(self.invocation, self.dbt_manifest(), selector=selector))
+            if state is not None:
+                file.write_text(json.dumps({"key": state.key, "selected": known}), encoding="utf-8")
+        return frozenset(known[selector])
+
+
+def _read_selected(file: Path, key: str) -> dict[str, list[str]]:
+    """{selector: what it selects}, if that was found out about the project as it is now."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return dict(stored["selected"]) if stored["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def load_dbt_project(
@@ -104,6 +133,7 @@ def load_dbt_project(
         project.warnings += ("shown is what the dbt project was when it could last be read",)
     project.manifest_path = project.invocation.target_path / MANIFEST_FILE
     project.operations = operations(manifest)
+    project.default_selector = manifest.default_selector
     fragment = build_fragment(
         manifest,
         project_dir=directory,

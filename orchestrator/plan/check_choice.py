@@ -45,6 +45,8 @@ class CheckChoice:
     everything: bool = False
     """Nothing in particular was selected: all checks are meant, also those without an asset that could be selected."""
     indirect: IndirectSelection = "eager"
+    only: frozenset[str] | None = None
+    """Ids of the checks that a selector selects by itself; then nothing else decides."""
 
 
 def choose_checks(graph: AssetGraph, choice: CheckChoice) -> tuple[tuple[str, ...], tuple[SkippedCheck, ...]]:
@@ -64,7 +66,9 @@ def choose_checks(graph: AssetGraph, choice: CheckChoice) -> tuple[tuple[str, ..
 
 
 def _touches(graph: AssetGraph, check: Check, choice: CheckChoice) -> bool:
-    if any(key in choice.building for key in check.reads):
+    if choice.only is not None and check.id not in choice.only:
+        return False
+    if any(key in choice.building for key in check.reads) or (choice.only is not None and not choice.stale):
         return True
     if choice.stale:
         return check.key in choice.wanted and check.id in choice.states[check.key].due_checks
@@ -74,7 +78,7 @@ def _touches(graph: AssetGraph, check: Check, choice: CheckChoice) -> bool:
 
 
 def _fits(check: Check, choice: CheckChoice, within: Collection[AssetKey]) -> bool:
-    if choice.everything or choice.indirect == "eager":
+    if choice.everything or choice.only is not None or choice.indirect == "eager":
         return True
     return choice.indirect != "empty" and all(key in within for key in check.reads)
 

@@ -45,6 +45,7 @@ def build_run_plan(
     full_refresh: bool = False,
     everything: bool = False,
     indirect: IndirectSelection = "eager",
+    only_checks: frozenset[str] | None = None,
 ) -> RunPlan:
     """The plan that builds `selected`: all of it, or with `stale` only what is out of date.
 
@@ -52,6 +53,7 @@ def build_run_plan(
     same plan; a check also runs by itself when it has not seen what its assets hold now. External assets in the
     selection bring their checks along, nothing else. `everything` is a selection of nothing in particular: then also
     checks come along that read sources only, or no asset at all (a macro, an ephemeral model without parents).
+    `only_checks` are the checks of a selection that names them itself.
     """
     wanted = set(selected)
     building: dict[AssetKey, str] = {}
@@ -73,7 +75,9 @@ def build_run_plan(
             )
             for writer in asset.writers
         )
-    choice = CheckChoice(wanted, building, states, stale=stale, everything=everything, indirect=indirect)
+    choice = CheckChoice(
+        wanted, building, states, stale=stale, everything=everything, indirect=indirect, only=only_checks
+    )
     checks, skipped = choose_checks(graph, choice)
     return RunPlan(
         environment=environment,

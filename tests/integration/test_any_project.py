@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.execution.executor import run_plan
 from tests.integration.dbt_projects import write_project
 from tests.integration.workspaces import Scene, scene
 
@@ -100,6 +101,52 @@ def test_the_way_we_select_cannot_be_seen_in_a_project(tmp_path: Path) -> None:
     for name in ("a", "b", "seen"):
         sql = f"select * from dev.{name}"
         assert ours.query(sql) == rows(tmp_path / "theirs", sql), name
+
+
+def test_a_default_selector_narrows_a_run_as_it_does_in_dbt(tmp_path: Path) -> None:
+    """Said, not silent; and any selector of selectors.yml can be asked for."""
+    files = {
+        "selectors.yml": """
+            selectors:
+              - name: tables_and_all_tests
+                default: true
+                definition:
+                  union:
+                    - union: [{method: path, value: "*"}, {exclude: [{method: config.materialized, value: view}]}]
+                    - {method: resource_type, value: test}
+              - {name: only_b, definition: {method: fqn, value: b}}
+        """,
+        "models/a.sql": "{{ config(materialized='table') }} select 1 as id",
+        "models/b.sql": "{{ config(materialized='table') }} select * from {{ ref('a') }}",
+        "models/v.sql": "select * from {{ ref('b') }}",
+        "models/all.yml": """
+            models:
+              - {name: a, columns: [{name: id, data_tests: [unique]}]}
+              - {name: b, columns: [{name: id, data_tests: [not_null]}]}
+        """,
+        "tests/alone.sql": "select 1 as bad where false",
+    }
+    theirs = dbt_build(tmp_path / "theirs", files)
+    assert len(theirs) == 5
+    ours = scene(tmp_path / "ours", files, """
+        @asset(warehouse.table("raw.flights"))
+        def flights():
+            return [{"id": 1}]
+    """)  # fmt: skip
+    workspace = ours.load()
+    plan = workspace.plan()
+    python = f"python:{ours.module.stem}.flights"
+    assert {*(step.writer for step in plan.steps), *plan.checks} == {*theirs, python}
+    assert ours.said == ["the project's default selector 'tables_and_all_tests' is taken; select '*' for everything"]
+    assert {"model.shop.v", *theirs} < {*(step.writer for step in workspace.plan(["*"]).steps), *theirs}
+    of_b = workspace.plan(selector="only_b")
+    assert ([step.writer for step in of_b.steps], of_b.checks) == (
+        ["model.shop.b"],
+        tuple(check for check in plan.checks if "_b_" in check),
+    )
+    result = run_plan(workspace, plan)
+    assert result.status == "succeeded"
+    assert {check.check for check in result.checks} < {*theirs}
 
 
 def test_names_that_keys_cannot_tell_apart_or_hold(tmp_path: Path) -> None:

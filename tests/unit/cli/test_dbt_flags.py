@@ -75,4 +75,4 @@ def test_every_flag_of_dbt_build_is_accounted_for() -> None:
 
     theirs = {name for name in spellings(cli.commands["build"].params) if not name.startswith("--deprecated-")}
     ours = spellings(typer.main.get_command(app).params)
-    assert theirs - ours == {"--version", "--model", "--sqlparse", "--selector"}
+    assert theirs - ours == {"--version", "--model", "--sqlparse"}

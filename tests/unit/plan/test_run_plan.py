@@ -120,6 +120,14 @@ def test_which_checks_come_along_is_chosen_as_in_dbt() -> None:
     }
 
 
+def test_checks_that_a_selector_names_run_by_themselves() -> None:
+    checked = graph(asset("raw.a"), asset("staging.b"), checks=[check("of_a", "raw.a"), check("of_b", "staging.b")])
+    made = plan(checked, Facts("dev"), "staging.b", only_checks=frozenset({"test.shop.of_a"}))
+    assert (made.checks, made.skipped_checks) == (("test.shop.of_a",), ())
+    fresh = plan(checked, built(checked), "staging.b", only_checks=frozenset({"test.shop.of_a"}), stale=True)
+    assert fresh.is_empty
+
+
 def test_stale_redoes_an_asset_whose_check_failed_and_checks_it_again() -> None:
     made = plan(sandwich(), but_check(built(sandwich()), "unique_flight", status="failed"), stale=True)
     assert lines(made)[1] == ("staging.flights", "build", "check unique_flight failed")

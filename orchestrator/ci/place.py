@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.ci.base import Base
 from orchestrator.ci.git import branch, run_git
 from orchestrator.errors import ConfigError
-from orchestrator.resources.dbt_profile import PROFILES_FILE, Profile, database_name, pinned_profile
+from orchestrator.resources.dbt_profile import PROFILES_FILE, Profile, database_name, pinned_profile, profile_content
 
 LONGEST_NAME = 40
 _DATABASE_KEYS = ("database", "dbname", "catalog")
@@ -88,7 +88,7 @@ def write_profile(place: Place) -> None:
     profile = place.profile
     raw = pinned[profile.name]["outputs"][profile.target] if pinned is not None else profile.raw_output
     output = _duckdb_output(raw, place) if profile.adapter == "duckdb" else _schema_output(raw, place)
-    content = {profile.name: {"target": profile.target, "outputs": {profile.target: output}}}
+    content = profile_content(profile, output)
     text = "# Written by `orchestrator ci`: the target in a place of its own.\n"
     text += yaml.safe_dump(content, sort_keys=False)
     (place.directory / "external").mkdir(parents=True, exist_ok=True)

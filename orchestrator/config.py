@@ -24,6 +24,21 @@ KNOWN_SETTINGS = ("name", "dbt", "python", "records", "prefect", "lock_timeout_s
 
 
 @dataclass(frozen=True, slots=True)
+class PassedFlags:
+    """dbt's own flags as they are handed on to it, in its own spelling."""
+
+    parse: tuple[str, ...] = ()
+    """Decide what parsing says: to each set of them belongs a cache of its own."""
+    call: tuple[str, ...] = ()
+    """For every call of dbt; nothing that comes out depends on them."""
+    build: tuple[str, ...] = ()
+    """For building only."""
+
+
+NOTHING_PASSED = PassedFlags()
+
+
+@dataclass(frozen=True, slots=True)
 class DbtFlags:
     """dbt's own choices as given on the command line; None means dbt's default."""
 
@@ -32,6 +47,12 @@ class DbtFlags:
     profile: str | None = None
     target: str | None = None
     vars: Mapping[str, Any] = field(default_factory=dict)
+    passed: PassedFlags = NOTHING_PASSED
+
+    @property
+    def full_parse(self) -> bool:
+        """True when caches of parsing are not wanted."""
+        return "--no-partial-parse" in self.passed.call
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +84,9 @@ def load_config(start: Path | None = None, *, project_dir: Path | None = None) -
     The first directory with orchestrator.toml, a pyproject.toml with [tool.orchestrator], or a dbt_project.yml is the
     root; a configuration further up wins over a bare dbt project if it names that project. Raises ConfigError.
     """
-    origin = (project_dir or start or Path.cwd()).resolve()
+    origin = (project_dir or start or _dbt_project_dir() or Path.cwd()).resolve()
     if not origin.is_dir():
-        raise ConfigError(f"there is no directory {origin}", fix="check --project-dir")
+        raise ConfigError(f"there is no directory {origin}", fix="check --project-dir or DBT_PROJECT_DIR")
     bare: Path | None = None
     for directory in (origin, *origin.parents):
         if (found := _read_settings(directory)) is not None:
@@ -82,6 +103,11 @@ def load_config(start: Path | None = None, *, project_dir: Path | None = None) -
             "pyproject.toml",
         )
     return _with_environment(Config(root=bare, name=bare.name, dbt_dirs=(bare,)))
+
+
+def _dbt_project_dir() -> Path | None:
+    named = os.environ.get("DBT_ENGINE_PROJECT_DIR") or os.environ.get("DBT_PROJECT_DIR")
+    return Path(named) if named else None
 
 
 def _read_settings(directory: Path) -> tuple[Path, dict[str, Any]] | None:

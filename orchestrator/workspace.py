@@ -14,13 +14,14 @@ from orchestrator.config import Config, DbtFlags, load_config
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey, Relation
-from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError
-from orchestrator.graph.model import AssetGraph
+from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError, SelectionError
+from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import select
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
+from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
 from orchestrator.resources.dbt_profile import Profile
@@ -184,6 +185,10 @@ class Workspace:
         threads = profile.output.get("threads") if profile is not None else None
         return int(threads) if threads else None
 
+    def dbt_flag(self, name: str) -> Any:
+        """What `flags` in dbt_project.yml says; None if it says nothing."""
+        return self.project.flags.get(name) if self.project is not None else None
+
     @cached_property
     def dbt_nodes(self) -> frozenset[str]:
         """unique_ids of all writers that dbt runs."""
@@ -241,15 +246,48 @@ class Workspace:
         exclude: Sequence[str] = (),
         stale: bool = False,
         full_refresh: bool = False,
+        indirect: str | None = None,
+        selector: str | None = None,
     ) -> RunPlan:
         """What a run of these selection words would do now: the command line, the app and the worker ask here.
 
-        Raises DefinitionErrors, SelectionError.
+        `indirect` is dbt's `--indirect-selection`, by default the project's flag; `selector` one of selectors.yml, by
+        default the project's default one where nothing is selected. Raises DefinitionErrors, SelectionError.
         """
         self.require_sound()
         facts = self.facts()
         states = self.states_of(facts)
-        selected = select(
+        keys, checks, selection = self._selected(words, exclude, selector, states, facts)
+        return build_run_plan(
+            self.graph,
+            keys,
+            states=states,
+            environment=self.environment,
+            selection=selection,
+            stale=stale,
+            full_refresh=full_refresh,
+            everything=not words and checks is None,
+            indirect=indirect_selection(indirect or self.dbt_flag("indirect_selection")),
+            only_checks=checks,
+        )
+
+    def _selected(
+        self,
+        words: Sequence[str],
+        exclude: Sequence[str],
+        selector: str | None,
+        states: Mapping[AssetKey, AssetState],
+        facts: Facts,
+    ) -> tuple[frozenset[AssetKey], frozenset[str] | None, str]:
+        """The assets selected, the checks where a selector names them, and the selection for people."""
+        default = self.project.default_selector if self.project is not None and not (words or exclude) else None
+        if (name := selector or default) is not None:
+            if words or exclude:
+                raise SelectionError("a selector and a selection were given", fix="give one of them")
+            if selector is None:
+                self.say(f"the project's default selector '{name}' is taken; select '*' for everything")
+            return self._by_selector(name, with_python=selector is None)
+        keys = select(
             self.graph,
             list(words) or None,
             exclude=list(exclude) or None,
@@ -257,15 +295,22 @@ class Workspace:
             results=newest_results(facts),
         )
         without = f" --exclude {' '.join(exclude)}" if exclude else ""
-        return build_run_plan(
-            self.graph,
-            selected,
-            states=states,
-            environment=self.environment,
-            selection=" ".join(words) + without,
-            stale=stale,
-            full_refresh=full_refresh,
-        )
+        return keys, None, " ".join(words) + without
+
+    def _by_selector(self, name: str, *, with_python: bool) -> tuple[frozenset[AssetKey], frozenset[str] | None, str]:
+        """What dbt selects; of Python, which dbt does not know, everything or nothing."""
+        if self.project is None:
+            raise ConfigError("this workspace has no dbt project", fix="give a selection instead of a selector")
+        ids = self.project.selected_by(name)
+
+        def is_in(asset: Asset) -> bool:
+            if asset.external:
+                return bool(ids.intersection(asset.dbt_ids))
+            return any(item.id in ids or (with_python and item.engine == "python") for item in asset.writers)
+
+        keys = {key for key, asset in self.graph.assets.items() if is_in(asset)}
+        checks = {item.id for item in self.graph.checks if item.id in ids or (with_python and item.kind == "python")}
+        return frozenset(keys), frozenset(checks), f"selector {name}"
 
     def require_sound(self) -> None:
         """Raise DefinitionErrors when anything is wrong with the definitions."""
@@ -305,7 +350,7 @@ def load_workspace(
         graph=merged.graph,
         ids=_ids(merged),
         errors=(*(error for fragment in fragments for error in fragment.errors), *merged.errors),
-        warnings=(*(warning for fragment in fragments for warning in fragment.warnings), *merged.warnings),
+        warnings=tuple(warning for fragment in fragments for warning in fragment.warnings),
         project=project,
         definitions=python.definitions,
     )
@@ -333,7 +378,9 @@ def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_pa
         profile=flags.profile,
         target=flags.target or environment,
         vars=flags.vars,
+        passed=flags.passed,
     )
+    force_parse = force_parse or flags.full_parse
     return load_dbt_project(choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse)
 
 

@@ -12,6 +12,7 @@ two_writers()          fragments: a dbt model and a Python function that write o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.definitions.keys import AssetKey, Location, Relation
@@ -61,6 +62,11 @@ def check(name: str, *reads: str, severity: str = "error", blocking: bool = True
         blocking=blocking,
         location=Location("dbt_project/models/schema.yml", 7),
     )
+
+
+def check_without_asset(name: str) -> Check:
+    """One that reads nothing, such as a test of a macro."""
+    return replace(check(name, f"shop.{name}"), reads=frozenset())
 
 
 def graph(*assets: Asset, **more: Any) -> AssetGraph:

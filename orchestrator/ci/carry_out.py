@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from orchestrator.ci.ownership import claim_schemas
 from orchestrator.ci.prepare import Comparison, Prepared
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ResourceError
@@ -26,9 +27,10 @@ class Rows:
 
 @contextmanager
 def ready(prepared: Prepared, *, say: Callable[[str], None]) -> Iterator[None]:
-    """The place emptied, and nobody of ours writing to the base's DuckDB file meanwhile."""
+    """The place emptied or claimed, and nobody of ours writing to the base's DuckDB file meanwhile."""
     place, timeout_s = prepared.place, prepared.workspace.config.lock_timeout_s
     if place.profile.adapter != "duckdb":
+        claim_schemas(prepared.workspace, place.name, prepared.written)
         yield
         return
     with ExitStack() as stack:

@@ -6,6 +6,7 @@ run's place: a `generate_schema_name` that does not look at the target, or a fix
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -62,9 +63,7 @@ def dbt_writes(manifest: Manifest, ids: Iterable[str] | None = None) -> Iterator
     nodes = {**manifest.all_of("nodes"), **manifest.all_of("functions")}
     for unique_id in nodes if ids is None else ids:
         node = nodes.get(unique_id)
-        if node is None or node.materialized == "ephemeral" or node.resource_type in ("operation", "analysis"):
-            continue
-        if node.resource_type == "test" and not _stores(node):
+        if node is None or not makes_relation(node):
             continue
         yield Written(unique_id, _relation(node), node.original_file_path)
         if node.materialized == "external" and isinstance(location := node.settings.get("location"), str):
@@ -76,8 +75,17 @@ def graph_relations(*graphs: AssetGraph) -> Iterator[Relation]:
     return (asset.relation for graph in graphs for asset in graph.assets.values() if asset.relation is not None)
 
 
+def makes_relation(node: Node) -> bool:
+    """True for what leaves a table or view, tests that store their failures included."""
+    if node.materialized == "ephemeral" or node.resource_type in ("operation", "analysis"):
+        return False
+    return node.resource_type != "test" or _stores(node)
+
+
 def _stores(node: Node) -> bool:
-    return bool(node.settings.get("store_failures") or node.settings.get("store_failures_as") in ("table", "view"))
+    return any(map(os.environ.get, ("DBT_STORE_FAILURES", "DBT_ENGINE_STORE_FAILURES"))) or bool(
+        node.settings.get("store_failures") or node.settings.get("store_failures_as") in ("table", "view")
+    )
 
 
 def _relation(node: Node) -> Relation:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.ci.base import Base
 from orchestrator.ci.git import branch, run_git
 from orchestrator.errors import ConfigError
-from orchestrator.resources.dbt_profile import PROFILES_FILE, Profile, database_name, pinned_profile
+from orchestrator.resources.dbt_profile import PROFILES_FILE, Profile, database_name, pinned_profile, profile_content
 
 LONGEST_NAME = 40
 _DATABASE_KEYS = ("database", "dbname", "catalog")
@@ -54,9 +54,8 @@ class Place:
 
 def find_place(profile: Profile, base: Base, *, state_dir: Path, root: Path, name: str | None) -> Place:
     """The place called `name`, by default after the branch. Raises ConfigError for a target that has no place."""
-    chosen = slug(name or branch(root) or run_git("rev-parse", "--short", "HEAD", cwd=root) or "head")
     reads = base.snapshot.duckdb_path if profile.adapter == "duckdb" else None
-    place = Place(chosen, state_dir.resolve() / "ci" / chosen, profile, reads)
+    place = replace(place_called(name, profile, state_dir=state_dir, root=root), reads=reads)
     if profile.adapter == "duckdb":
         _refuse_without_file(profile)
         if database_name(place.database_path) in (base.snapshot.database, profile.database):
@@ -65,6 +64,12 @@ def find_place(profile: Profile, base: Base, *, state_dir: Path, root: Path, nam
                 fix="give the run another --name",
             )
     return place
+
+
+def place_called(name: str | None, profile: Profile, *, state_dir: Path, root: Path) -> Place:
+    """The place of that name, by default the branch's; nothing is looked at."""
+    chosen = slug(name or branch(root) or run_git("rev-parse", "--short", "HEAD", cwd=root) or "head")
+    return Place(chosen, state_dir.resolve() / "ci" / chosen, profile)
 
 
 def slug(text: str) -> str:
@@ -83,7 +88,7 @@ def write_profile(place: Place) -> None:
     profile = place.profile
     raw = pinned[profile.name]["outputs"][profile.target] if pinned is not None else profile.raw_output
     output = _duckdb_output(raw, place) if profile.adapter == "duckdb" else _schema_output(raw, place)
-    content = {profile.name: {"target": profile.target, "outputs": {profile.target: output}}}
+    content = profile_content(profile, output)
     text = "# Written by `orchestrator ci`: the target in a place of its own.\n"
     text += yaml.safe_dump(content, sort_keys=False)
     (place.directory / "external").mkdir(parents=True, exist_ok=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.ci.base import Base, dbt_of, load_base
-from orchestrator.ci.guard import Written, dbt_writes, graph_relations, refuse_shared
+from orchestrator.ci.guard import Written, dbt_writes, graph_relations, makes_relation, refuse_shared
 from orchestrator.ci.place import Place, find_place, write_profile
 from orchestrator.config import DbtFlags
 from orchestrator.dbt_engine.defer import Names, deferring, place_sources
 from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.graph.diff import GraphDiff, diff_graphs
 from orchestrator.graph.model import Asset, AssetGraph
-from orchestrator.loaders.manifest import Manifest, load_manifest
+from orchestrator.loaders.manifest import Manifest, Node, load_manifest
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState
 from orchestrator.resources.duckdb import DuckDBFile
@@ -48,6 +48,8 @@ class Prepared:
     """Where the base has what is built here."""
     not_run: tuple[AssetKey, ...] = ()
     """Affected actions: they would act on the world."""
+    written: tuple[Node, ...] = ()
+    """dbt nodes that make a relation."""
 
 
 def compare(head: Workspace, base: str, *, say: Callable[[str], None] = lambda _: None) -> Comparison:
@@ -66,7 +68,7 @@ def prepare(comparison: Comparison, *, name: str | None = None) -> Prepared:
     _, profile = dbt_of(head)
     place = find_place(profile, base, state_dir=head.state_dir, root=head.root, name=name)
     write_profile(place)
-    workspace = _load(head, place)
+    workspace = load_place(head, place)
     outside = _relations_outside(comparison)
     exists = _existing(place, outside, base)
     build = _to_build(comparison, exists)
@@ -81,13 +83,26 @@ def prepare(comparison: Comparison, *, name: str | None = None) -> Prepared:
         plan,
         base_relations={key: outside[key] for key in build if key in base.snapshot.graph and key in outside},
         not_run=tuple(asset.key for asset in affected if asset.kind == "action"),
+        written=tuple(_written(workspace, plan)),
     )
 
 
-def _load(head: Workspace, place: Place) -> Workspace:
+def _written(workspace: Workspace, plan: RunPlan) -> Iterable[Node]:
+    manifest = _manifest_of(workspace)
+    ids = [*(step.writer for step in plan.to_build), *plan.checks]
+    nodes = {**manifest.all_of("nodes"), **manifest.all_of("functions")} if manifest is not None else {}
+    return (nodes[unique_id] for unique_id in ids if unique_id in nodes and makes_relation(nodes[unique_id]))
+
+
+def load_place(head: Workspace, place: Place) -> Workspace:
+    """The head's definitions in the place. Raises DefinitionErrors."""
     choices = dbt_of(head)[0].choices
     flags = DbtFlags(
-        profiles_dir=place.profiles_dir, profile=place.profile.name, target=place.profile.target, vars=choices.vars
+        profiles_dir=place.profiles_dir,
+        profile=place.profile.name,
+        target=place.profile.target,
+        vars=choices.vars,
+        passed=choices.passed,
     )
     workspace = load_workspace(head.root, flags=flags)
     workspace.require_sound()
@@ -260,4 +275,4 @@ def _read(directory: Path | None) -> Manifest | None:
     return load_manifest(directory / "manifest.json") if directory is not None else None
 
 
-__all__ = ["Comparison", "Prepared", "compare", "prepare"]
+__all__ = ["Comparison", "Prepared", "compare", "load_place", "prepare"]

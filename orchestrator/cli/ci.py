@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.dbt_flags import refuse_environment
 from orchestrator.cli.errors import parts
 from orchestrator.cli.options import WorkspaceOptions, workspace_command
 from orchestrator.cli.output import SCHEMA_VERSION, count, make_console, print_json, program, utc_now
@@ -39,12 +40,18 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 @workspace_command
 def command(
     options: WorkspaceOptions,
-    base: Annotated[str, typer.Option(metavar="REF|DIR", help="What to compare with: a git ref or another checkout.")],
+    base: Annotated[
+        str | None, typer.Option(metavar="REF|DIR", help="What to compare with: a git ref or another checkout.")
+    ] = None,
+    cleanup: Annotated[
+        bool,
+        typer.Option("--cleanup", help="Remove what CI runs of that name have made; after this one, with --base."),
+    ] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the Markdown report goes.")] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What the run's place is called; default: the branch.")
     ] = None,
-    fail_fast: FailFast = False,
+    fail_fast: FailFast = None,
     threads: Threads = None,
     engine: Engine = "auto",
 ) -> int:
@@ -53,26 +60,71 @@ def command(
     What is not built is read from the base's environment, which is never written. Ends with 0 when all is well, 1 when
     a step or check failed, 2 when the usage or a definition is wrong, 130 when it was interrupted.
     """
-    from orchestrator.ci.prepare import prepare
-    from orchestrator.ci.report import Outcome
-
+    if base is None:
+        if not cleanup:
+            raise ConfigError(
+                "there is nothing to compare with", fix="give --base REF, or --cleanup to remove what is left"
+            )
+        return _clean_up(options.load(), name, options)
+    refuse_environment()
     run_options = RunOptions(threads=threads, fail_fast=fail_fast, command=typed_command())
     chosen = engine_name(engine)
     head = options.load()
     if not options.json and not head.errors:  # errors are raised below
         print_findings(head)
     reporter = _Reporter(report or head.state_dir / "ci" / "report.md", options)
+    code = _compare_and_run(head, base, reporter, name=name, engine=chosen, run_options=run_options)
+    if cleanup:
+        _clean_up(head, name, options)
+    return code
+
+
+def _compare_and_run(
+    head: Workspace,
+    base: str,
+    reporter: _Reporter,
+    *,
+    name: str | None,
+    engine: EngineName,
+    run_options: RunOptions,
+) -> int:
+    from orchestrator.ci.prepare import prepare
+    from orchestrator.ci.report import Outcome
+
+    options = reporter.options
     outcome = Outcome(base)
     try:
         outcome = _compared(head, outcome, options)
         if outcome.comparison is None or outcome.comparison.nothing_to_do:
             return reporter.end(outcome, 0)
         outcome = replace(outcome, prepared=prepare(outcome.comparison, name=name))
-        outcome, code, view = _run(outcome, options=options, engine=chosen, run_options=run_options)
+        outcome, code, view = _run(outcome, options=options, engine=engine, run_options=run_options)
         return reporter.end(outcome, code, view=view)
     except OrchestratorError as error:
         reporter.write(replace(outcome, errors=parts(error)))
         raise
+
+
+def _clean_up(head: Workspace, name: str | None, options: WorkspaceOptions) -> int:
+    """Remove what CI runs of a name have made, and say what that was."""
+    from orchestrator.ci.cleanup import clean_up
+
+    console = make_console(stderr=options.json)
+    cleaned = clean_up(head, name=name, say=lambda line: console.print(line, style="quiet"))
+    if options.json:
+        schemas = [{"schema": i.schema, "dropped": list(i.relations), "left": list(i.left)} for i in cleaned.schemas]
+        done = {"event": "ci_cleanup", "schema_version": SCHEMA_VERSION, "name": cleaned.place.name}
+        print_json({**done, "schemas": schemas, "files": list(cleaned.files)}, line=True)
+        return 0
+    for item in cleaned.schemas:
+        console.print(f"Removed {count(len(item.relations), 'relation')} in {item.schema}", soft_wrap=True)
+        if item.left:
+            console.print(f"  kept, since not made by CI: {', '.join(item.left)}", style="attention", soft_wrap=True)
+    for file in cleaned.files:
+        console.print(f"Removed {file}", soft_wrap=True)
+    if not cleaned.schemas and not cleaned.files:
+        console.print(f"Nothing of a CI run called '{cleaned.place.name}' is there", style="quiet")
+    return 0
 
 
 def _compared(head: Workspace, outcome: Outcome, options: WorkspaceOptions) -> Outcome:

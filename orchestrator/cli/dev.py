@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import WorkspaceOptions, parse_vars, workspace_command
+from orchestrator.cli.options import WorkspaceOptions, workspace_command
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Of the app; default: the first free one from 8501.")]
 
@@ -19,7 +20,7 @@ def command(options: WorkspaceOptions, port: Port = None) -> int:
     Runs started while it is there go through its Prefect server and show up in the app; the app's own Run buttons are
     served by its worker.
     """
-    from orchestrator.config import DbtFlags, load_config
+    from orchestrator.config import load_config
     from orchestrator.service.dev import run_dev
     from orchestrator_app.launch import streamlit_command, streamlit_environment
 
@@ -32,10 +33,5 @@ def command(options: WorkspaceOptions, port: Port = None) -> int:
             variables["DBT_PROFILES_DIR"] = str(options.profiles_dir.absolute())
         return streamlit_command(chosen_port), variables
 
-    flags = DbtFlags(
-        project_dir=options.project_dir,
-        profiles_dir=options.profiles_dir,
-        profile=options.profile,
-        vars=parse_vars(options.vars),
-    )
+    flags = replace(options.flags(), target=None)  # it is the environment
     return run_dev(config.root, app=app, state_dir=config.state_dir, environment=environment, flags=flags, port=port)

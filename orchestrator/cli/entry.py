@@ -67,11 +67,13 @@ def leave(code: int) -> None:
 def _invoke(entry: Entry, arguments: Sequence[str]) -> int:
     import typer
 
+    from orchestrator.cli.dbt_flags import HELP
+
     command: Callable[..., Any] = importlib.import_module(f"orchestrator.cli.{entry.module}").command
     app = typer.Typer(
         add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
     )
-    app.command()(command)
+    app.command(epilog=HELP if getattr(command, "takes_dbt_flags", False) else None)(command)
     typed = typer.main.get_command(app)
     try:
         return int(typed.main(args=list(arguments), prog_name=f"orchestrator {entry.name}", standalone_mode=False) or 0)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from orchestrator.cli.dbt_flags import as_typed, flag_parameters, passed_flags, refuse_environment
+from orchestrator.config import NOTHING_PASSED, DbtFlags, PassedFlags
 from orchestrator.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +25,11 @@ Selection = Annotated[
     typer.Argument(metavar="SELECTION", help="Which assets: keys, dbt names, +x+, tag:…; default: all."),
 ]
 Select = Annotated[
-    list[str] | None, typer.Option("--select", "-s", metavar="SELECTION", help="The same as the positional selection.")
+    list[str] | None,
+    typer.Option("--select", "-s", "--models", "-m", metavar="SELECTION", help="The same as the positional selection."),
+]
+Selector = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A selector of dbt's selectors.yml, instead of a selection.")
 ]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="SELECTION", help="Leave these out.")]
 
@@ -32,7 +38,9 @@ Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="SELECTI
 class WorkspaceOptions:
     """Where the workspace is, which environment, and whether JSON is wanted. The fields are the options."""
 
-    target: Annotated[str | None, typer.Option(metavar="NAME", help="dbt target (= environment).")] = None
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", metavar="NAME", help="dbt target (= environment).")
+    ] = None
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="dbt profile.")] = None
     profiles_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where profiles.yml is.")] = None
     project_dir: Annotated[
@@ -41,44 +49,59 @@ class WorkspaceOptions:
     vars: Annotated[str | None, typer.Option(metavar="YAML", help="dbt variables, as dbt takes them.")] = None
     env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment: a dbt target by its name.")] = None
     json: Annotated[bool, typer.Option("--json", help="JSON for programs: docs/reference/json.md.")] = False
+    passed: PassedFlags = NOTHING_PASSED
+    """dbt's other flags; no option of its own."""
 
     def load(self) -> Workspace:
         """The workspace that these options name."""
-        from orchestrator.config import DbtFlags
         from orchestrator.workspace import load_workspace
 
-        flags = DbtFlags(
+        return load_workspace(flags=self.flags(), environment=self.env)
+
+    def flags(self) -> DbtFlags:
+        """dbt's share of the options. Raises ConfigError."""
+        return DbtFlags(
             project_dir=self.project_dir,
             profiles_dir=self.profiles_dir,
             profile=self.profile,
             target=self.target,
             vars=parse_vars(self.vars),
+            passed=self.passed,
         )
-        return load_workspace(flags=flags, environment=self.env)
 
     def as_typed(self) -> str:
         """The options as they would be typed again (without --json), with a leading space, or nothing."""
         parts: list[str] = []
         for item in fields(self):
             value = getattr(self, item.name)
-            if value and item.name != "json":
+            if value and item.name not in ("json", "passed"):
                 text = str(value.absolute()) if isinstance(value, Path) else str(value)
                 parts += [f"--{item.name.replace('_', '-')}", shlex.quote(text)]
-        return "".join(f" {part}" for part in parts)
+        return "".join(f" {part}" for part in (*parts, *as_typed(self.passed)))
 
 
-def workspace_command(fn: Callable[..., int | None]) -> Callable[..., int]:
-    """`fn(…, options)` as a command with all workspace options; its parameters come before them in `--help`."""
+def build_command(fn: Callable[..., int | None]) -> Callable[..., int]:
+    """A `workspace_command` that also takes the flags that dbt has for building."""
+    return workspace_command(fn, builds=True)
+
+
+def workspace_command(fn: Callable[..., int | None], *, builds: bool = False) -> Callable[..., int]:
+    """`fn(…, options)` as a command with all workspace options and dbt's flags; its own come first in `--help`."""
     signature = inspect.signature(fn, eval_str=True)
     shared = _shared_parameters()
     own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+    dbts = tuple(flag_parameters(builds=builds))
 
     def command(**values: Any) -> int:
-        options = WorkspaceOptions(**{parameter.name: values.pop(parameter.name) for parameter in shared})
-        return fn(**values, options=options) or 0
+        passed = passed_flags({parameter.name: values.pop(parameter.name) for parameter in dbts})
+        if builds:
+            refuse_environment()
+        named = {parameter.name: values.pop(parameter.name) for parameter in shared}
+        return fn(**values, options=WorkspaceOptions(**named, passed=passed)) or 0
 
-    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *shared]
+    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *shared, *dbts]
     command.__name__ = fn.__name__
+    command.takes_dbt_flags = True  # type: ignore[attr-defined]
     command.__doc__ = fn.__doc__
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     setattr(command, "__signature__", inspect.Signature(parameters))  # noqa: B010 - typer reads it, mypy has no name for it
@@ -90,6 +113,7 @@ def _shared_parameters() -> list[inspect.Parameter]:
     return [
         inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name])
         for item in fields(WorkspaceOptions)
+        if item.name != "passed"
     ]
 
 

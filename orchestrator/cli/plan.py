@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.dbt_flags import dbt_variables
 from orchestrator.cli.json_forms import plan_json
-from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
+from orchestrator.cli.options import (
+    Exclude,
+    Select,
+    Selection,
+    Selector,
+    WorkspaceOptions,
+    build_command,
+    selection_words,
+)
 from orchestrator.cli.output import STATUSES, count, make_console, one_line, print_json
 from orchestrator.cli.workspaces import print_findings
 from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.run_plan import RunPlan
 
-if TYPE_CHECKING:
-    pass
-
 CHECK_WIDTH = 40
 Stale = Annotated[bool, typer.Option("--stale", help="Only what is out of date, and what that feeds.")]
-FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild incremental models from scratch.")]
+FullRefresh = Annotated[
+    bool,
+    typer.Option(
+        "--full-refresh", "-f", help="Rebuild incremental models from scratch.", envvar=dbt_variables("FULL_REFRESH")
+    ),
+]
+IndirectSelection = Annotated[
+    str | None,
+    typer.Option(
+        metavar="eager|cautious|buildable|empty",
+        help="Which checks come along, as in dbt; default: eager.",
+        envvar=dbt_variables("INDIRECT_SELECTION"),
+    ),
+]
 
 
-@workspace_command
+@build_command
 def command(
     options: WorkspaceOptions,
     selection: Selection = None,
@@ -32,11 +51,20 @@ def command(
     exclude: Exclude = None,
     stale: Stale = False,
     full_refresh: FullRefresh = False,
+    selector: Selector = None,
+    indirect_selection: IndirectSelection = None,
 ) -> int:
     """What `run` would do with the same words, and why. Nothing is run."""
     workspace = options.load()
     words = selection_words(selection, select)
-    plan = workspace.plan(words, exclude=exclude or (), stale=stale, full_refresh=full_refresh)
+    plan = workspace.plan(
+        words,
+        exclude=exclude or (),
+        stale=stale,
+        full_refresh=full_refresh,
+        indirect=indirect_selection,
+        selector=selector,
+    )
     if options.json:
         print_json(plan_json(plan))
         return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import WorkspaceOptions, workspace_command
+from orchestrator.cli.options import WorkspaceOptions, build_command
 from orchestrator.cli.output import make_console, utc_now
 from orchestrator.cli.run import Engine, FailFast, Threads, engine_name, run_and_report
 from orchestrator.cli.runs import find_run
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.workspace import Workspace
 
 
-@workspace_command
+@build_command
 def command(
     options: WorkspaceOptions,
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A run's id, or its beginning; default: the last.")
     ] = "last",
-    fail_fast: FailFast = False,
+    fail_fast: FailFast = None,
     threads: Threads = None,
     engine: Engine = "auto",
 ) -> int:
@@ -35,6 +35,11 @@ def command(
     workspace.require_sound()
     workspace.records.reap(workspace.environment, as_of=utc_now())
     detail = find_run(workspace.history, run, environment=workspace.environment)
+    if detail.environment != workspace.environment:
+        raise PlanError(
+            f"run {detail.run_id} was in {detail.environment}, this is {workspace.environment}",
+            fix=f"for a run of `orchestrator ci` run that again; else pass --env {detail.environment}",
+        )
     if detail.status in ("running", "queued"):
         raise PlanError(f"run {detail.run_id} is still running", fix=f"`orchestrator cancel {detail.run_id}` stops it")
     plan = retry_plan(workspace, detail)

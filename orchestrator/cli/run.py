@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from orchestrator.cli.options import Exclude, Select, Selection, WorkspaceOptions, selection_words, workspace_command
+from orchestrator.cli.dbt_flags import dbt_variables
+from orchestrator.cli.options import (
+    Exclude,
+    Select,
+    Selection,
+    Selector,
+    WorkspaceOptions,
+    build_command,
+    selection_words,
+)
 from orchestrator.cli.output import make_console, print_json, program, utc_now
-from orchestrator.cli.plan import FullRefresh, Stale
+from orchestrator.cli.plan import FullRefresh, IndirectSelection, Stale
 from orchestrator.cli.progress import Progress, listener, make_progress
 from orchestrator.cli.run_view import RunView, summary_json
 from orchestrator.cli.summary import print_summary
@@ -24,12 +33,17 @@ if TYPE_CHECKING:
 
 EngineName = Literal["auto", "prefect", "local"]
 EXIT_CODES = {"succeeded": 0, "cancelled": 130}
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+FailFast = Annotated[
+    bool | None,
+    typer.Option(
+        "--fail-fast/--no-fail-fast", "-x", help="Stop at the first failure.", envvar=dbt_variables("FAIL_FAST")
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps at once; default: the profile's threads.")]
 Engine = Annotated[str, typer.Option(metavar="auto|prefect|local", help="What carries it out.")]
 
 
-@workspace_command
+@build_command
 def command(
     options: WorkspaceOptions,
     selection: Selection = None,
@@ -37,7 +51,9 @@ def command(
     exclude: Exclude = None,
     stale: Stale = False,
     full_refresh: FullRefresh = False,
-    fail_fast: FailFast = False,
+    selector: Selector = None,
+    indirect_selection: IndirectSelection = None,
+    fail_fast: FailFast = None,
     threads: Threads = None,
     engine: Engine = "auto",
 ) -> int:
@@ -49,7 +65,14 @@ def command(
     name = engine_name(engine)
     workspace = options.load()
     words = selection_words(selection, select)
-    plan = workspace.plan(words, exclude=exclude or (), stale=stale, full_refresh=full_refresh)
+    plan = workspace.plan(
+        words,
+        exclude=exclude or (),
+        stale=stale,
+        full_refresh=full_refresh,
+        indirect=indirect_selection,
+        selector=selector,
+    )
     return run_and_report(workspace, plan, options=options, engine=name, threads=threads, fail_fast=fail_fast)
 
 
@@ -60,7 +83,7 @@ def run_and_report(
     options: WorkspaceOptions,
     engine: EngineName,
     threads: int | None = None,
-    fail_fast: bool = False,
+    fail_fast: bool | None = None,
 ) -> int:
     """Run a plan with progress, print how it ended, and give the exit code."""
     console = make_console()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FAILURE_LINES = 12
 RUNS_SUGGESTED = 50
+ENVIRONMENTS_NAMED = 3
 BAD = ("failed", "unknown", "blocked", "cancelled")
 
 
@@ -42,18 +43,23 @@ def command(
     options: WorkspaceOptions,
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id, or its beginning; `last`.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many runs to list.")] = 20,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Of all environments, those of CI runs too; default: the active one.")
+    ] = False,
 ) -> int:
-    """Recorded runs of the environment, newest first; with a run's id its steps, failures first."""
+    """Recorded runs of the environment, newest first; with the id of any run its steps, failures first."""
     workspace = options.load()
-    records, environment = workspace.history, workspace.environment
+    records, environment = workspace.history, None if everywhere else workspace.environment
     if any(item.status == "running" for item in records.runs(environment, limit=limit)):
-        workspace.reap()
+        workspace.records.reap(environment)
     if run is None:
         listed = records.runs(environment, limit=limit)
         if options.json:
             print_json([run_json(item) for item in listed])
-        else:
-            make_console().print(run_list(listed, environment=environment, now=utc_now()))
+            return 0
+        make_console().print(run_list(listed, environment=environment, now=utc_now()))
+        if environment is not None and (others := _elsewhere(records, environment)):
+            make_console().print(f"also run in {', '.join(others)}: --all shows it", style="quiet")
         return 0
     detail = find_run(records, run, environment=environment)
     if options.json:
@@ -63,8 +69,16 @@ def command(
     return 0
 
 
-def find_run(records: Records, text: str, *, environment: str) -> RunDetail:
-    """The run whose id is or begins with `text`; `last` is the environment's newest. Raises SelectionError."""
+def _elsewhere(records: Records, environment: str) -> list[str]:
+    """Other environments that were run in lately, newest first."""
+    found = dict.fromkeys(run.environment for run in records.runs(limit=RUNS_SUGGESTED))
+    return [name for name in found if name != environment][:ENVIRONMENTS_NAMED]
+
+
+def find_run(records: Records, text: str, *, environment: str | None) -> RunDetail:
+    """The run whose id is or begins with `text`, in any environment; `last` is the newest of `environment`, None: of
+    all. Raises SelectionError.
+    """
     newest = records.runs(environment, limit=RUNS_SUGGESTED)
     wanted = newest[0].run_id if text == "last" and newest else text
     detail = records.run(wanted, logs=True)
@@ -76,13 +90,15 @@ def find_run(records: Records, text: str, *, environment: str) -> RunDetail:
     return detail
 
 
-def run_list(runs: Sequence[RunSummary], *, environment: str, now: datetime) -> RenderableType:
-    """A line a run."""
+def run_list(runs: Sequence[RunSummary], *, environment: str | None, now: datetime) -> RenderableType:
+    """A line a run, with its environment unless all are of one."""
     if not runs:
-        return Text(f"nothing was run in {environment} yet", style="quiet")
+        return Text(f"nothing was run in {environment or 'any environment'} yet", style="quiet")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
     table.add_column("status", no_wrap=True)
     table.add_column("run", no_wrap=True)
+    if environment is None:
+        table.add_column("environment", no_wrap=True)
     table.add_column("started", no_wrap=True, justify="right")
     table.add_column("took", no_wrap=True, justify="right")
     table.add_column("result")
@@ -90,6 +106,7 @@ def run_list(runs: Sequence[RunSummary], *, environment: str, now: datetime) -> 
         table.add_row(
             status_text(run.status),
             run.run_id,
+            *((run.environment,) if environment is None else ()),
             ago(run.started_at, now=now),
             duration(run.duration_s),
             one_line(_result(run)),

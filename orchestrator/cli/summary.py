@@ -146,7 +146,7 @@ def _result(view: RunView, now: datetime) -> Text:
         text.append(f"  steps: {steps}", style="default not bold")
     if checks:
         text.append(f"; checks: {checks}", style="default not bold")
-    if view.ended and view.ended.reason and not view.failed_steps and not view.failed_checks():
+    if view.ended and view.ended.reason:
         text.append(f"\n{view.ended.reason}", style="not bold")
     return text
 

@@ -43,21 +43,25 @@ def build_nodes(
 
     `threads` must leave room for nodes that wait at the gate; `slots` bounds how many work at once. The selection is
     a tag set in this invocation's own copy of the manifest: exact, whatever the project's names, default selectors
-    and number of nodes.
+    and number of nodes. Models and hooks can read tags, so it is taken away again once dbt has selected.
     """
     from dbt.cli.main import dbtRunner
 
     with DBT_LOCK:
         own = own_copy(manifest)
         _tag(own, nodes)
-        gate = Gate(listener, slots, frozenset(nodes), microbatch=_microbatch(own, nodes))
-        arguments = ["build", *invocation.global_args(), "--no-write-json", "--cache-selected-only"]
-        arguments += ["--select", f"tag:{SELECTED_TAG}", "--indirect-selection", "empty", "--threads", str(threads)]
-        arguments += ["--full-refresh"] if full_refresh else []
-        arguments += ["--fail-fast"] if fail_fast else []
+        gate = Gate(
+            listener,
+            slots,
+            frozenset(nodes),
+            microbatch=_microbatch(own, nodes),
+            on_selected=lambda: _untag(own),
+        )
+        arguments = ["build", *invocation.global_args(), *invocation.build_flags, "--threads", str(threads)]
         try:
             with _exits_are_errors():
-                result = dbtRunner(manifest=own, callbacks=[gate]).invoke(arguments)
+                runner = dbtRunner(manifest=own, callbacks=[gate])
+                result = runner.invoke(arguments, **_ours(full_refresh=full_refresh, fail_fast=fail_fast))
         finally:
             release_warehouse()
     return BuildResult(
@@ -65,6 +69,28 @@ def build_nodes(
         outcomes={outcome.unique_id: outcome for outcome in map(_outcome, _results(result.result))},
         error=shortened(str(result.exception)) if result.exception is not None else None,
     )
+
+
+def _ours(*, full_refresh: bool, fail_fast: bool) -> dict[str, Any]:
+    """What the plan has decided, as parameters: they win over dbt's environment variables and project flags."""
+    return {
+        "select": (f"tag:{SELECTED_TAG}",),
+        "exclude": (),
+        "selector": None,
+        "resource_types": (),
+        "exclude_resource_types": (),
+        "indirect_selection": "empty",
+        "full_refresh": full_refresh,
+        "fail_fast": fail_fast,
+        "empty": False,
+        "sample": None,
+        "event_time_start": None,
+        "event_time_end": None,
+        "export_saved_queries": False,
+        "single_threaded": False,
+        "write_json": False,
+        "cache_selected_only": True,
+    }
 
 
 @contextmanager
@@ -158,6 +184,15 @@ def _tag_ephemeral(manifest: Any, unit_test: Any) -> None:
         node = manifest.nodes.get(parent)
         if node is not None and node.is_ephemeral_model and SELECTED_TAG not in node.tags:
             node.tags = [*node.tags, SELECTED_TAG]
+
+
+def _untag(manifest: Any) -> None:
+    for node in (*manifest.nodes.values(), *getattr(manifest, "functions", {}).values()):
+        if SELECTED_TAG in node.tags:
+            node.tags = [tag for tag in node.tags if tag != SELECTED_TAG]
+    for unit_test in manifest.unit_tests.values():
+        if SELECTED_TAG in unit_test.tags:
+            unit_test.config.tags = [tag for tag in unit_test.tags if tag != SELECTED_TAG]
 
 
 def _microbatch(manifest: Any, nodes: Collection[str]) -> frozenset[str]:

@@ -14,11 +14,9 @@ Names = tuple[str | None, str | None, str]
 
 
 def deferring(invocation: DbtInvocation, state: Path) -> DbtInvocation:
-    """The invocation whose `ref`s to what is not selected read what the manifest in `state` says.
-
-    Not for parsing, which does not take these flags.
-    """
-    return replace(invocation, flags=(*invocation.flags, "--defer", "--favor-state", "--state", str(state)))
+    """The invocation whose `ref`s to what is not selected read what the manifest in `state` says."""
+    defer = ("--defer", "--favor-state", "--state", str(state))
+    return replace(invocation, build_flags=(*invocation.build_flags, *defer))
 
 
 def place_sources(manifest: Any, places: Mapping[str, Names]) -> None:

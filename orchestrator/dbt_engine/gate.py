@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -81,6 +81,8 @@ class Gate:
     nodes: Collection[str]
     """unique_ids that were asked for; ephemeral models and hooks pass without slot or word."""
     microbatch: Collection[str] = ()
+    on_selected: Callable[[], None] = lambda: None
+    """Called once dbt knows what it will run, before the first hook."""
     _open: Counter[str] = field(default_factory=Counter, init=False)
     _started: set[str] = field(default_factory=set, init=False)
     _failed_batch: dict[str, NodeOutcome] = field(default_factory=dict, init=False)
@@ -91,6 +93,8 @@ class Gate:
 
     def __call__(self, event: Any) -> None:
         match event.info.name:
+            case "ConcurrencyLine":
+                self.on_selected()
             case "NodeStart":
                 self._on_start(event.data.node_info.unique_id)
             case "NodeCompiling":

@@ -35,6 +35,8 @@ class DbtInvocation:
     vars: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     """More global flags, for example `--no-partial-parse`."""
+    build_flags: tuple[str, ...] = ()
+    """Flags that only building takes, for example `--store-failures`."""
 
     def global_args(self) -> list[str]:
         """The flags of every command. They stand **after** the command: `["build", *invocation.global_args()]`."""

@@ -27,6 +27,11 @@ _NOT_SEARCHED = {"target", "logs", ".venv", "node_modules", ".git", ".orchestrat
 
 _FIXES = (
     (MISSING_PACKAGES, "run `dbt deps`"),
+    (
+        "External connection exception",
+        "the project's packages are not installed and their host cannot be reached: run `dbt deps` where it can, or "
+        "copy dbt_packages/ here",
+    ),
     ("Could not find adapter type", "install the adapter, for example `pip install dbt-{adapter}`"),
     ("which is disabled", "enable it, or remove the reference"),
     ("depends on a node named", "correct the name in ref(), or create the model"),

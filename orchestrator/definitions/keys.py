@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import DefinitionError
 
+_UNFIT = re.compile(r"[\s*+@,:()]")
 _PLAIN = re.compile(r"[^\s.*+@,:()]+(\.[^\s.*+@,:()]+)+")
 
 
@@ -32,6 +33,16 @@ class AssetKey:
             )
         layer, name = text.split(".", 1)
         return cls(layer, name)
+
+    @classmethod
+    def of_names(cls, layer: str, name: str) -> AssetKey:
+        """A key of names that somebody else chose: what a key cannot hold becomes `_`.
+
+        >>> str(AssetKey.of_names("Raw Data", "Order Details"))
+        'Raw_Data.Order_Details'
+        """
+        parts = _UNFIT.sub("_", name).split(".")
+        return cls(_UNFIT.sub("_", layer).replace(".", "_") or "_", ".".join(part or "_" for part in parts))
 
     def __str__(self) -> str:
         return f"{self.layer}.{self.name}"

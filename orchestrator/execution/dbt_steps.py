@@ -117,6 +117,8 @@ class DbtSteps:
         self.skipped.clear()
 
     def _is_blocked(self, op: Op) -> bool:
+        if op.key not in self.graph:
+            return False  # a check that reads no asset
         above = self.graph.ancestors([op.key]) | (op.check.reads | {op.key} if op.check is not None else set())
         for other_id, end in self.board.ends.items():
             other = self.board.ops[other_id]
@@ -205,7 +207,7 @@ def _levels(graph: AssetGraph, key: AssetKey, first: set[AssetKey]) -> list[froz
     """The asset's ancestors, nearest first, a set a step of distance; `first` before them. Unit tests count as own."""
     levels: list[frozenset[AssetKey]] = [frozenset(first or {key})]
     seen = {key}
-    frontier = frozenset({key})
+    frontier = frozenset({key} & graph.assets.keys())
     while frontier := frozenset(parent for child in frontier for parent in graph.upstream[child]) - seen:
         seen |= frontier
         levels.append(frontier)

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.dbt_engine.gate import NodeOutcome
@@ -55,6 +55,8 @@ def run_plan(
     if workspace.errors:
         raise DefinitionErrors(workspace.errors)
     options = options or RunOptions()
+    if options.fail_fast is None:
+        options = replace(options, fail_fast=bool(workspace.dbt_flag("fail_fast")))
     run_id = options.run_id or new_run_id()
     run = _Run(workspace, plan, options, tuple(listeners), wrap or Unwrapped(), run_id=run_id)
     return run.execute(cancel or threading.Event())
@@ -265,7 +267,7 @@ class _Run:
             slots=slots,
             threads=self._threads() + gated,
             full_refresh=self.plan.full_refresh,
-            fail_fast=self.options.fail_fast,
+            fail_fast=bool(self.options.fail_fast),
         )
         self._read_result(result, listener)
         listener.settle()

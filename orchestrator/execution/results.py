@@ -18,7 +18,8 @@ class RunOptions:
 
     threads: int | None = None
     """How many steps work at once; None: the dbt profile's `threads`, or 4."""
-    fail_fast: bool = False
+    fail_fast: bool | None = None
+    """Stop at the first failure; None: what the dbt project's flags say."""
     command: str = ""
     """The command a person would type, for the records."""
     engine: Literal["local", "prefect"] = "local"

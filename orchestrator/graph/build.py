@@ -107,7 +107,7 @@ def _refuse_unknown(
 ) -> None:
     readers: list[tuple[str, frozenset[AssetKey], Location | None]]
     readers = [(str(key), parents, assets[key].location) for key, parents in edges.items()]
-    readers += [(check.name, check.reads | {check.key}, check.location) for check in checks]
+    readers += [(check.name, check.reads | {check.key}, check.location) for check in checks if check.reads]
     readers += [(consumer.name, consumer.reads, consumer.location) for consumer in consumers]
     for name, reads, location in readers:
         # Not `reads - assets.keys()`, which walks through all assets each time.

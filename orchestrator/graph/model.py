@@ -168,7 +168,8 @@ class AssetGraph:
         """{asset: checks shown on it}."""
         found: dict[AssetKey, list[Check]] = {key: [] for key in self.assets}
         for check in self.checks:
-            found[check.key].append(check)
+            if check.key in found:
+                found[check.key].append(check)
         return {key: tuple(checks) for key, checks in found.items()}
 
     @cached_property

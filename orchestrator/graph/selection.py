@@ -221,7 +221,7 @@ class _Evaluation:
     def values(self, method: str) -> Iterable[tuple[AssetKey | str, Sequence[str]]]:
         """Each node with what a method says about it; a node may come more than once."""
         if method == "check":
-            return ((check.key, (check.name, check.id)) for check in self.graph.checks)
+            return ((check.key, (check.name, check.id)) for check in self.graph.checks if check.reads)
         if method in _CONSUMERS:
             found = [consumer for consumer in self.graph.consumers if consumer.kind == method]
             return ((key, (consumer.name, consumer.id)) for consumer in found for key in consumer.reads)

@@ -89,7 +89,7 @@ def asset_key(node: Node) -> AssetKey:
 
     What depends on the target is not used, so that the key is equal in every environment.
     """
-    return AssetKey(_written(node, "schema", "target_schema") or node.package_name, _name(node))
+    return AssetKey.of_names(_written(node, "schema", "target_schema") or node.package_name, _name(node))
 
 
 def _name(node: Node) -> str:
@@ -138,13 +138,13 @@ class _Builder:
         self.warnings = list(manifest.warnings)
 
     def fragment(self) -> Fragment:
-        nodes = sorted(self.nodes.values(), key=lambda node: node.unique_id)
+        nodes = sorted(filter(_enabled, self.nodes.values()), key=lambda node: node.unique_id)
         written = [node for node in nodes if node.resource_type in ASSET_TYPES]
         tables = [node for node in written if node.materialized != "ephemeral"]
         assets = [self.written_asset(node) for node in tables]
         assets += [self.source_asset(source) for source in self._sorted("sources")]
         checks = [self.data_test(node) for node in nodes if node.resource_type == "test"]
-        checks += [self.unit_test(test) for test in self._sorted("unit_tests") if _enabled(test)]
+        checks += [self.unit_test(test) for test in self._sorted("unit_tests")]
         return Fragment(
             assets=tuple(assets),
             checks=tuple(checks),
@@ -155,7 +155,7 @@ class _Builder:
         )
 
     def _sorted(self, section: str) -> list[Any]:
-        return [item for _, item in sorted(self.manifest.all_of(section).items())]
+        return [item for _, item in sorted(self.manifest.all_of(section).items()) if _enabled(item)]
 
     # Assets
 
@@ -172,7 +172,7 @@ class _Builder:
             raw_code=node.code or None,
             retry=self.retry(node, location),
         )
-        group = node.group or node.settings.get("group")
+        group = node.group or _text(node.settings.get("group"))
         asset = Asset(
             key=key,
             name=key.name,
@@ -191,13 +191,20 @@ class _Builder:
             meta=node.all_meta,
             dbt_ids=(node.unique_id,),
         )
-        return DraftAsset(node.unique_id, asset, self.reads(node), self.explicit_key(node, location))
+        others = (AssetKey.of_names(key.layer, node.name), AssetKey(key.layer, f"{node.package_name}.{key.name}"))
+        return DraftAsset(
+            node.unique_id,
+            asset,
+            self.reads(node),
+            self.explicit_key(node, location),
+            other_keys=tuple(dict.fromkeys(other for other in others if other != key)),
+        )
 
     def source_asset(self, source: Source) -> DraftAsset:
         location = self._yaml(source, source.source_name, source.name)
         names = f"{source.source_name}.{source.name}"
         asset = Asset(
-            key=AssetKey(source.source_name, source.name),
+            key=AssetKey.of_names(source.source_name, source.name),
             name=source.name,
             project=source.package_name,
             location=location,
@@ -211,7 +218,15 @@ class _Builder:
             meta=_source_meta(source),
             dbt_ids=(source.unique_id,),
         )
-        return DraftAsset(source.unique_id, asset, explicit_key=self.explicit_key(source, location))
+        return DraftAsset(
+            source.unique_id,
+            asset,
+            explicit_key=self.explicit_key(source, location),
+            other_keys=(
+                AssetKey.of_names("source", names),
+                AssetKey.of_names("source", f"{source.package_name}.{names}"),
+            ),
+        )
 
     def ephemeral(self, node: Node) -> DraftEphemeral:
         path = self.places.file(node.package_name, node.original_file_path).file
@@ -412,6 +427,10 @@ def _source_meta(source: Source) -> dict[str, Any]:
     return meta
 
 
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _people(owner: Any) -> list[str]:
     """Owners in any of the forms people write: text, a list, or dbt's {name, email}."""
     if isinstance(owner, str):
@@ -423,8 +442,9 @@ def _people(owner: Any) -> list[str]:
     return []
 
 
-def _enabled(test: UnitTest) -> bool:
-    return test.settings.get("enabled") is not False
+def _enabled(item: Resource) -> bool:
+    """What is disabled is mostly not in the manifest at all; a test of a model that does not exist still is."""
+    return item.settings.get("enabled") is not False
 
 
 def _test_description(node: Node) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config import NOTHING_PASSED, PassedFlags
 from orchestrator.dbt_engine.invocation import DbtInvocation
 from orchestrator.errors import ConfigError, DbtProjectError, OrchestratorError
 from orchestrator.loaders.dbt_assets import PACKAGES_DIR, Operation, build_fragment, operations
@@ -33,6 +34,7 @@ class DbtChoices:
     profile: str | None = None
     target: str | None = None
     vars: Mapping[str, Any] = field(default_factory=dict)
+    passed: PassedFlags = NOTHING_PASSED
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,9 +50,13 @@ class DbtProject:
     manifest_path: Path | None = None
     manifest: Manifest | None = field(default=None, repr=False)
     """The manifest as we read it."""
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    """`flags` in dbt_project.yml."""
     parsed: bool = False
     """True if dbt had to parse; False for a cached manifest."""
     operations: tuple[Operation, ...] = ()
+    default_selector: str | None = None
+    """What dbt selects when nothing is selected; None: everything."""
     warnings: tuple[str, ...] = ()
     _manifest: Any = field(default=None, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -69,6 +75,33 @@ class DbtProject:
                 self._manifest = parse_project(self.invocation, write_json=False).manifest
             return self._manifest
 
+    def selected_by(self, selector: str) -> frozenset[str]:
+        """unique_ids that a selector of selectors.yml selects. dbt is asked once for each state of the project.
+
+        Raises DbtProjectError.
+        """
+        from orchestrator.dbt_engine.selectors import select_nodes
+
+        if self.invocation is None:
+            raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
+        state = read_state(self.invocation.target_path)
+        file = self.invocation.target_path / "selectors.json"
+        known = _read_selected(file, state.key) if state is not None else {}
+        if selector not in known:
+            known[selector] = sorted(select_nodes(self.invocation, self.dbt_manifest(), selector=selector))
+            if state is not None:
+                file.write_text(json.dumps({"key": state.key, "selected": known}), encoding="utf-8")
+        return frozenset(known[selector])
+
+
+def _read_selected(file: Path, key: str) -> dict[str, list[str]]:
+    """{selector: what it selects}, if that was found out about the project as it is now."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return dict(stored["selected"]) if stored["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
 
 def load_dbt_project(
     choices: DbtChoices, *, workspace_root: Path, state_dir: Path, force_parse: bool = False
@@ -82,6 +115,7 @@ def load_dbt_project(
     try:
         project_file = read_project_file(directory)
         project.name = str(project_file.get("name") or directory.name)
+        project.flags = _mapping(project_file, "flags")
         project.profile = resolve_profile(
             directory,
             profiles_dir=choices.profiles_dir,
@@ -102,6 +136,7 @@ def load_dbt_project(
     project.manifest_path = project.invocation.target_path / MANIFEST_FILE
     project.manifest = manifest
     project.operations = operations(manifest)
+    project.default_selector = manifest.default_selector
     if project.parsed:
         from orchestrator.loaders.compiled import load_compiled
 
@@ -111,7 +146,7 @@ def load_dbt_project(
         project_dir=directory,
         workspace_root=workspace_root,
         adapter_type=project.profile.adapter,
-        variables={**_project_vars(project_file), **choices.vars},
+        variables={**_mapping(project_file, "vars"), **choices.vars},
         packages_dir=str(project_file.get("packages-install-path") or PACKAGES_DIR),
     )
     project.fragment = replace(
@@ -142,14 +177,17 @@ def _invocation(name: str, choices: DbtChoices, profile: Profile, state_dir: Pat
         target=profile.target,
         target_path=target_path,
         vars=dict(choices.vars),
+        flags=(*choices.passed.parse, *choices.passed.call),
+        build_flags=choices.passed.build,
     )
 
 
 def _suffix(choices: DbtChoices, profile: Profile) -> str:
-    """Other vars or another profile parse into a directory of their own, or each would undo the other's cache."""
-    if not choices.vars and not choices.profile and not choices.profiles_dir:
+    """Other vars, flags or another profile parse into a directory of their own: none undoes another's cache."""
+    if not (choices.vars or choices.profile or choices.profiles_dir or choices.passed.parse):
         return ""
-    chosen = json.dumps([dict(choices.vars), profile.name, str(profile.path)], sort_keys=True, default=str)
+    about = [dict(choices.vars), profile.name, str(profile.path), *choices.passed.parse]
+    chosen = json.dumps(about, sort_keys=True, default=str)
     return "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
 
 
@@ -244,8 +282,8 @@ def _uncounted(warning: str) -> str:
     return warning.partition(" (and ")[0]
 
 
-def _project_vars(project_file: Mapping[str, Any]) -> dict[str, Any]:
-    found = project_file.get("vars")
+def _mapping(project_file: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = project_file.get(name)
     return dict(found) if isinstance(found, Mapping) else {}
 
 

@@ -23,6 +23,8 @@ class DraftAsset:
     reads: frozenset[str] = frozenset()
     explicit_key: AssetKey | None = None
     """Set where the user fixed the key (`meta.orchestrator.key`, `key=`)."""
+    other_keys: tuple[AssetKey, ...] = ()
+    """Keys that it can have instead when another table has its key, best first."""
     places: Mapping[str, Location] = field(default_factory=dict)
     """{id in `reads`: where the code refers to it}, for errors; an id without place is the asset's own."""
 

@@ -182,7 +182,14 @@ class Manifest(msgspec.Struct, frozen=True):
     functions: dict[str, Node] | None = None
     groups: dict[str, Group] | None = None
     parent_map: dict[str, list[str]] | None = None
+    selectors: Any = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def default_selector(self) -> str | None:
+        """The selector of selectors.yml that dbt takes when nothing is selected."""
+        known = self.selectors if isinstance(self.selectors, dict) else {}
+        return next((name for name, item in known.items() if isinstance(item, dict) and item.get("default")), None)
 
     def all_of(self, section: str) -> Mapping[str, Any]:
         """A section by its name; empty if the manifest has none."""
@@ -234,7 +241,8 @@ def _piecewise(content: bytes) -> Manifest:
     warnings: list[str] = []
     sections = {name: _readable(data.get(name), kind, warnings) for name, kind in _SECTIONS.items()}
     metadata = _converted(data.get("metadata") or {}, Metadata, "metadata", warnings) or Metadata()
-    return Manifest(metadata=metadata, warnings=tuple(warnings), **sections)  # type: ignore[arg-type]
+    selectors = data.get("selectors")
+    return Manifest(metadata=metadata, warnings=tuple(warnings), selectors=selectors, **sections)  # type: ignore[arg-type]
 
 
 def _readable(items: Any, kind: type[_R], warnings: list[str]) -> dict[str, _R]:

@@ -13,6 +13,7 @@ from orchestrator.errors import ConflictingWritersError, KeyClashError, Orchestr
 from orchestrator.graph.build import build_graph, cycle_error, find_cycle
 from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
+from orchestrator.loaders.key_clashes import key_of, settle_keys
 from orchestrator.loaders.references import References
 
 _COUNTS = {2: "two", 3: "three", 4: "four"}
@@ -27,7 +28,6 @@ class MergeResult:
     """Those of merging; the fragments' own errors are not repeated."""
     ids: Mapping[str, AssetKey] = field(default_factory=dict)
     """{draft id: key of its asset}; drafts that were left out are missing."""
-    warnings: tuple[str, ...] = ()
 
 
 def merge(fragments: Sequence[Fragment]) -> MergeResult:
@@ -40,24 +40,27 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     consumers = [draft for fragment in fragments for draft in fragment.consumers]
     checks = [draft for fragment in fragments for draft in fragment.checks]
     errors: list[OrchestratorError] = []
-    warnings: list[str] = []
 
-    groups = _sound(_group_by_relation(drafts), errors)
-    ids = {draft.id: _key(group) for group in groups for draft in group}
+    groups = _group_by_relation(drafts)
+    if moved := settle_keys(groups):
+        drafts = [moved.get(draft.id, draft) for draft in drafts]
+        groups = _group_by_relation(drafts)
+    groups = _sound(groups, errors)
+    ids = {draft.id: key_of(group) for group in groups for draft in group}
     incomplete = any(fragment.incomplete for fragment in fragments)
     references = References(ids, drafts, ephemerals, consumers, errors, incomplete=incomplete)
-    assets = {_key(group): _united(group, references) for group in groups}
+    assets = {key_of(group): _united(group, references) for group in groups}
     _resolve_left_out(drafts, groups, references)
     _cut_cycles(assets, errors)
     graph = build_graph(assets.values())
     position = {key: index for index, key in enumerate(graph.assets)}
     graph = replace(
         graph,
-        checks=tuple(_placed_checks(checks, references, position, warnings)),
+        checks=tuple(_placed_checks(checks, references, position)),
         consumers=tuple(_placed(draft, references) for draft in consumers),
         ephemerals=tuple(_placed_ephemerals(ephemerals, drafts, references)),
     )
-    return MergeResult(graph, tuple(errors), ids, tuple(warnings))
+    return MergeResult(graph, tuple(errors), ids)
 
 
 # Which drafts are one asset
@@ -95,17 +98,13 @@ def _rank(draft: DraftAsset) -> int:
     return 1 if draft.asset.dbt_ids else 2
 
 
-def _key(group: Sequence[DraftAsset]) -> AssetKey:
-    return group[0].explicit_key or group[0].asset.key
-
-
 def _sound(groups: Iterable[list[DraftAsset]], errors: list[OrchestratorError]) -> list[list[DraftAsset]]:
     """The groups without those whose key is taken already; several writers of one table are reported."""
     by_key: dict[AssetKey, list[DraftAsset]] = {}
     for group in groups:
         if sum(bool(draft.asset.writers) for draft in group) > 1:
             errors.append(_conflict(group))
-        first = by_key.setdefault(_key(group), group)
+        first = by_key.setdefault(key_of(group), group)
         if first is not group:
             errors.append(_clash(first[0], group[0]))
     return list(by_key.values())
@@ -124,7 +123,7 @@ def _conflict(group: Sequence[DraftAsset]) -> ConflictingWritersError:
 def _clash(first: DraftAsset, second: DraftAsset) -> KeyClashError:
     tables = _listed(str(draft.asset.relation or draft.id) for draft in (first, second))
     return KeyClashError(
-        f"two assets have the key '{_key([first])}': {tables}",
+        f"two assets have the key '{key_of([first])}': {tables}",
         at=_listed(str(draft.asset.location) for draft in (first, second)),
         fix="give one of them another key: `meta.orchestrator.key` in dbt, `key=` in Python",
     )
@@ -141,7 +140,7 @@ def _listed(items: Iterable[str]) -> str:
 def _united(group: Sequence[DraftAsset], references: References) -> Asset:
     """One asset of all drafts of a relation; where they differ, the first (the writer) wins."""
     first, assets = group[0].asset, [draft.asset for draft in group]
-    key = _key(group)
+    key = key_of(group)
     draft = group[0]
     reads = references.keys_of(draft.reads, reader=str(key), at=_place(first), places=draft.places) - {key}
     return replace(
@@ -197,7 +196,7 @@ def _resolve_left_out(
     placed = {id(group[0]) for group in groups}
     for draft in drafts:
         if id(draft) not in placed:
-            references.keys_of(draft.reads, reader=str(_key([draft])), at=_place(draft.asset))
+            references.keys_of(draft.reads, reader=str(key_of([draft])), at=_place(draft.asset))
 
 
 def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:
@@ -215,15 +214,12 @@ def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) 
 
 
 def _placed_checks(
-    drafts: Iterable[DraftCheck], references: References, position: Mapping[AssetKey, int], warnings: list[str]
+    drafts: Iterable[DraftCheck], references: References, position: Mapping[AssetKey, int]
 ) -> Iterable[Check]:
     """Checks with their keys. One on an ephemeral model is shown on the last asset that the model reads."""
     for draft in drafts:
         check = draft.check
         wanted = draft.reads | {draft.asset_id} if draft.asset_id else draft.reads
-        if not wanted:
-            warnings.append(f"the check '{check.name}' reads no asset and is left out ({check.location})")
-            continue
         reads = references.keys_of(wanted, reader=check.name, at=check.location)
         key = references.ids.get(draft.asset_id)
         if key is None:
@@ -231,6 +227,14 @@ def _placed_checks(
             key = max(shown_on, key=position.__getitem__, default=None)
         if key is not None:
             yield replace(check, key=key, reads=reads | {key})
+        elif not wanted or references.is_ephemeral(draft.asset_id):
+            yield replace(check, key=_nowhere(draft), reads=frozenset())
+
+
+def _nowhere(draft: DraftCheck) -> AssetKey:
+    """For a check that reads no asset, such as one of a macro: the ephemeral model it is on, else its own name."""
+    _, package, name, *_ = (*(draft.asset_id or draft.check.id).split("."), "", "", "")
+    return AssetKey.of_names(package, name if draft.asset_id else draft.check.name)
 
 
 def _placed(draft: DraftConsumer, references: References) -> Consumer:

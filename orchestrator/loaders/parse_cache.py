@@ -25,6 +25,10 @@ SUFFIXES = (".sql", ".yml", ".yaml", ".csv", ".py", ".js", ".md", ".toml", ".dbt
 _SKIPPED_AT_ROOT = {"target", "logs"}
 _SKIPPED = {".git", ".venv", "venv", "node_modules", ".orchestrator", "__pycache__"}
 _PATH_SETTINGS = re.compile(r"\w+-paths")
+_DBT_VARIABLES = tuple(
+    prefix + name for prefix in ("DBT_", "DBT_ENGINE_") for name in ("WARN_ERROR", "WARN_ERROR_OPTIONS")
+)
+"""dbt's own, which decide whether a project parses."""
 _ENV_VAR = re.compile(r"\benv_var\(\s*['\"](\w+)['\"]")
 
 
@@ -55,7 +59,7 @@ def build_key(
         "project_dir": str(profile.project_dir),
         "profile": [profile.name, profile.target, str(profile.path), profile.output],
         "vars": dict(variables),
-        "env": {name: os.environ.get(name) for name in sorted({*env_vars, *profile.env_vars})},
+        "env": {name: os.environ.get(name) for name in sorted({*env_vars, *profile.env_vars, *_DBT_VARIABLES})},
         "packages": [
             installed_version("dbt-core"),
             installed_version(f"dbt-{profile.adapter}"),

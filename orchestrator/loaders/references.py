@@ -63,6 +63,10 @@ class References:
         """An unknown dbt name while a dbt project could not be read: the project's own error is the one to mend."""
         return self._incomplete and id_.startswith(tuple(_NOUNS))
 
+    def is_ephemeral(self, id_: str) -> bool:
+        """True for an ephemeral model, which is no asset."""
+        return id_ in self._ephemerals
+
     def quietly(self, wanted: str) -> frozenset[AssetKey]:
         """The assets that an id means; none where it is wrong."""
         meanings = self._meanings(wanted)

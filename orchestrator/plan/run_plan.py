@@ -7,16 +7,9 @@ from dataclasses import dataclass
 
 from orchestrator.definitions.events import PlannedStep
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.graph.model import Asset, AssetGraph, Check
+from orchestrator.graph.model import Asset, AssetGraph
+from orchestrator.plan.check_choice import CheckChoice, IndirectSelection, SkippedCheck, choose_checks
 from orchestrator.plan.states import AssetState
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedCheck:
-    """A check that touches the selection and is left out, and why."""
-
-    check: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +43,17 @@ def build_run_plan(
     selection: str = "",
     stale: bool = False,
     full_refresh: bool = False,
+    everything: bool = False,
+    indirect: IndirectSelection = "eager",
+    only_checks: frozenset[str] | None = None,
 ) -> RunPlan:
     """The plan that builds `selected`: all of it, or with `stale` only what is out of date.
 
     With `stale` an asset is built when its state is not fresh, or when something upstream of it is built in this
     same plan; a check also runs by itself when it has not seen what its assets hold now. External assets in the
-    selection bring their checks along, nothing else.
+    selection bring their checks along, nothing else. `everything` is a selection of nothing in particular: then also
+    checks come along that read sources only, or no asset at all (a macro, an ephemeral model without parents).
+    `only_checks` are the checks of a selection that names them itself.
     """
     wanted = set(selected)
     building: dict[AssetKey, str] = {}
@@ -77,7 +75,10 @@ def build_run_plan(
             )
             for writer in asset.writers
         )
-    checks, skipped = _checks(graph, wanted, building, states, stale=stale)
+    choice = CheckChoice(
+        wanted, building, states, stale=stale, everything=everything, indirect=indirect, only=only_checks
+    )
+    checks, skipped = choose_checks(graph, choice)
     return RunPlan(
         environment=environment,
         steps=tuple(steps),
@@ -102,35 +103,4 @@ def _decide(
     return state.reason, False
 
 
-def _checks(
-    graph: AssetGraph,
-    wanted: set[AssetKey],
-    building: Mapping[AssetKey, str],
-    states: Mapping[AssetKey, AssetState],
-    *,
-    stale: bool,
-) -> tuple[tuple[str, ...], tuple[SkippedCheck, ...]]:
-    """dbt's eager rule: a check comes along when any asset it reads is built, unless another one is not there."""
-    taken: list[str] = []
-    skipped: list[SkippedCheck] = []
-    for check in graph.checks:
-        due = stale and check.key in wanted and check.id in states[check.key].due_checks
-        if not due and not _touches(graph, check, wanted, building, stale=stale):
-            continue
-        absent = sorted(
-            key for key in check.reads if key not in building and states[key].state in ("missing", "unknown")
-        )
-        if absent:
-            skipped.append(SkippedCheck(check.id, f"{absent[0]} is not built and not selected"))
-        else:
-            taken.append(check.id)
-    return tuple(taken), tuple(skipped)
-
-
-def _touches(
-    graph: AssetGraph, check: Check, wanted: set[AssetKey], building: Mapping[AssetKey, str], *, stale: bool
-) -> bool:
-    if any(key in building for key in check.reads):
-        return True
-    # A check on sources only has no step to follow: it runs when its source is selected.
-    return not stale and all(graph[key].external for key in check.reads) and bool(check.reads & wanted)
+__all__ = ["RunPlan", "SkippedCheck", "build_run_plan"]

@@ -39,6 +39,8 @@ class Profile:
     """{environment variable read: its value, None where the default was taken}"""
     raw_output: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """`output` before rendering."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The `config` section of profiles.yml, from which older projects have their flags."""
 
     @property
     def adapter(self) -> str:
@@ -108,7 +110,9 @@ def resolve_profile(
     name = target or _dbt_env("TARGET") or render.text(section.get("target")) or "default"
     raw = _pick_output(section, name, profile=wanted, file=file)
     output = render.data(raw)
-    return Profile(wanted, name, output, file, project_dir, dict(render.env_vars), raw)
+    config = profiles.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    return Profile(wanted, name, output, file, project_dir, dict(render.env_vars), raw, config)
 
 
 def read_project_file(project_dir: Path) -> dict[str, Any]:
@@ -144,7 +148,13 @@ def pinned_profile(profile: Profile) -> dict[str, Any] | None:
             ]
     if raw == profile.raw_output:
         return None
-    return {profile.name: {"target": profile.target, "outputs": {profile.target: raw}}}
+    return profile_content(profile, raw)
+
+
+def profile_content(profile: Profile, output: Mapping[str, Any]) -> dict[str, Any]:
+    """A profiles.yml with the one target that has `output`."""
+    config = {"config": dict(profile.config)} if profile.config else {}
+    return {**config, profile.name: {"target": profile.target, "outputs": {profile.target: dict(output)}}}
 
 
 def database_name(path: Any) -> str:
@@ -322,4 +332,11 @@ class _Renderer:
         return f"{self.file}:{found}" if found else str(self.file)
 
 
-__all__ = ["Profile", "database_name", "pinned_profile", "read_project_file", "resolve_profile"]
+__all__ = [
+    "Profile",
+    "database_name",
+    "pinned_profile",
+    "profile_content",
+    "read_project_file",
+    "resolve_profile",
+]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.config import DbtFlags
+from orchestrator.config import DbtFlags, PassedFlags
 from orchestrator.service.connection import Connection
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class WorkerSpec:
             api_url=api_url,
             auth=auth,
             environment=environment,
-            flags={**plain, "profile": flags.profile, "vars": dict(flags.vars)},
+            flags={**plain, "profile": flags.profile, "vars": dict(flags.vars), "passed": asdict(flags.passed)},
         )
 
     def command(self) -> list[str]:
@@ -91,5 +91,6 @@ class WorkerSpec:
         from orchestrator.workspace import load_workspace
 
         paths = {name: Path(self.flags[name]) for name in _PATHS if name in self.flags}
-        flags = DbtFlags(**{**self.flags, **paths})
+        passed = PassedFlags(**{scope: tuple(words) for scope, words in self.flags.get("passed", {}).items()})
+        flags = DbtFlags(**{**self.flags, **paths, "passed": passed})
         return load_workspace(Path(self.root), flags=flags, environment=environment)

@@ -205,7 +205,17 @@ def test_one_edited_one_added_one_removed(repo: Repo, tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == "# Before\n" + report
 
     # Its own environment: dev knows nothing of it, and no checkout is left.
-    assert "ci-feature_less" not in repo.orchestrator("runs").out
+    assert {run["environment"] for run in json.loads(repo.orchestrator("runs", "--json").out)} == {"dev"}
+    assert repo.orchestrator("runs").out.endswith("also run in ci-feature_less: --all shows it\n")
+    newest = json.loads(repo.orchestrator("runs", "--all", "--json").out)[0]
+    assert (newest["environment"], newest["run_id"] in report) == ("ci-feature_less", True)
+    assert f"Run {newest['run_id']} ✓ succeeded" in repo.orchestrator("runs", newest["run_id"]).out
+    refused = repo.orchestrator("retry", newest["run_id"])
+    assert (refused.code, refused.err) == (
+        2,
+        f"PlanError: run {newest['run_id']} was in ci-feature_less, this is dev\n"
+        "  fix: for a run of `orchestrator ci` run that again; else pass --env ci-feature_less\n",
+    )
     assert len(repo.git("worktree", "list").splitlines()) == 1
     again = repo.ci("--json")
     assert (again.code, again.last["affected"], again.last["run"]["status"]) == (
@@ -214,6 +224,15 @@ def test_one_edited_one_added_one_removed(repo: Repo, tmp_path: Path) -> None:
         "succeeded",
     )
     assert "reading main" not in again.err  # the commit's graph is kept
+
+    # What it has made can be removed, and nothing else.
+    removed = repo.orchestrator("ci", "--cleanup")
+    assert (removed.code, removed.out) == (0, "Removed ci_feature_less.duckdb\n")
+    left = {file.name for file in (repo.root / ".orchestrator/ci").iterdir()}
+    assert left == {"base", "report.md"}
+    assert digest(repo.root / "dbt/dev.duckdb") == before
+    again = repo.orchestrator("ci", "--cleanup")
+    assert (again.code, again.out) == (0, "Nothing of a CI run called 'feature_less' is there\n")
 
 
 def test_what_ci_says_when_nothing_differs_a_check_fails_and_a_definition_is_wrong(repo: Repo) -> None:

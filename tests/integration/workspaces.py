@@ -97,6 +97,7 @@ class Scene:
 
     def plan(self, workspace: Workspace, *selection: str, **more: Any) -> RunPlan:
         keys = select(workspace.graph, list(selection) or None)
+        more.setdefault("everything", not selection)
         environment = workspace.environment
         return build_run_plan(workspace.graph, keys, states=workspace.states(), environment=environment, **more)
 

@@ -83,7 +83,9 @@ def failing_run() -> list[Event]:
         ends("ml.delays", 5, "failed", duration_s=2.0, failure=boom),
         ends("marts.report", 5, "blocked", reason="ml.delays failed"),
         ends("ops.vacuum", 5, "blocked", reason="ml.delays failed"),
-        RunFinished(at=at(6), **RUN, status="failed", reason="1 step failed", duration_s=6.0),
+        RunFinished(
+            at=at(6), **RUN, status="failed", reason="the hook shop-on-run-end-0 failed: no such table", duration_s=6.0,
+        ),
     ]  # fmt: skip
 
 

@@ -168,6 +168,10 @@ status    run                started        took  result
 ✗ failed  1122-110000-ab12  just now  1 min 15 s  ml.delays failed; 1 succeeded…"""
     )
     assert printed(run_list([], environment="dev", now=START)) == "nothing was run in dev yet"
+    assert printed(run_list([], environment=None, now=START)) == "nothing was run in any environment yet"
+    first, second = printed(run_list([failed_run()], environment=None, now=START)).splitlines()
+    assert first.split()[:4] == ["status", "run", "environment", "started"]
+    assert second.split()[:4] == ["✗", "failed", "1122-110000-ab12", "dev"]
 
 
 def test_a_run_shows_its_failures_first() -> None:

@@ -27,6 +27,7 @@ def test_failures_first_with_what_they_blocked_and_the_command_that_retries() ->
     unique_flight on staging.flights: 3 rows
 
 Failed in 6.0 s  steps: 2 succeeded, 1 failed, 2 blocked; checks: 1 warned
+the hook shop-on-run-end-0 failed: no such table
 
 Next
   when it is mended    /home/ann/.venv/bin/orchestrator retry 1122-110000-ab12 --target dev

@@ -88,6 +88,15 @@ def test_a_missing_adapter_is_named_in_the_fix(tmp_path: Path) -> None:
     assert error.exit_code == 2
 
 
+def test_packages_that_cannot_be_fetched_say_what_helps(tmp_path: Path) -> None:
+    error = dbt_error("External connection exception occurred: HTTPSConnectionPool(…)", project_dir=tmp_path)
+
+    assert error.fix == (
+        "the project's packages are not installed and their host cannot be reached: run `dbt deps` where it can, or "
+        "copy dbt_packages/ here"
+    )
+
+
 def test_colours_times_and_the_rest_of_a_long_message_go() -> None:
     text = "\x1b[31m12:00:01  Database Error\x1b[0m\n\n" + "\n".join(f"  line {number}" for number in range(20))
 

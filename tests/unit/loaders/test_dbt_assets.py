@@ -208,6 +208,19 @@ def test_a_warning_test_does_not_block_and_says_its_limits() -> None:
     assert draft.check.description == "warn if >10"
 
 
+def test_a_group_that_is_no_name_is_none() -> None:
+    assert only(load(node("a", config={"group": {"name": "sales"}}))).asset.group is None
+
+
+def test_what_is_disabled_is_left_out() -> None:
+    # dbt keeps a test of a model that does not exist in the manifest, disabled.
+    off = {"enabled": False}
+    tests = {"unit_test.shop.a.u": {"name": "u", "model": "a", "config": off}}
+    exposures = {"exposure.shop.board": {"name": "board", "config": off}}
+    fragment = load(test_node("gone", config=off), node("a", config=off), unit_tests=tests, exposures=exposures)
+    assert (fragment.assets, fragment.checks, fragment.consumers) == ((), (), ())
+
+
 def test_a_unit_test_needs_its_model_only() -> None:
     unit = {"unit_test.shop.a.u": {"name": "u", "model": "a", "depends_on": {"nodes": ["model.shop.a"]}}}
     off = {"unit_test.shop.a.off": {"name": "off", "config": {"enabled": False}}}

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from orchestrator.definitions.keys import Location, Relation
+from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.graph.model import Column, Consumer
-from orchestrator.loaders.fragments import DraftConsumer, Fragment
+from orchestrator.loaders.fragments import DraftAsset, DraftConsumer, Fragment
 from orchestrator.loaders.merge import MergeResult, merge
 from tests.scenarios import (
     asset,
@@ -168,11 +168,15 @@ def test_a_check_of_an_ephemeral_model_is_shown_on_the_last_asset_that_it_reads(
     assert found.key == key("aa.later")
 
 
-def test_a_check_that_reads_nothing_is_left_out_with_a_warning() -> None:
-    orphan = replace(draft_check(check("orphan", "x.y"), ""), reads=frozenset())
-    result = merge([Fragment(checks=(orphan,))])
-    assert result.graph.checks == ()
-    assert result.warnings == ("the check 'orphan' reads no asset and is left out (dbt_project/models/schema.yml:7)",)
+def test_a_check_that_reads_nothing_is_there_all_the_same() -> None:
+    of_macro = replace(draft_check(check("slug", "x.y"), ""), reads=frozenset())
+    of_ephemeral = draft_check(check("unique_id", "x.y"), "model.shop.made_up")
+    made_up = draft_ephemeral("made_up")
+    graph = merge([Fragment(ephemerals=(made_up,), checks=(of_macro, of_ephemeral))]).graph
+    assert [(str(item.key), item.reads) for item in graph.checks] == [
+        ("shop.slug", frozenset()),
+        ("shop.made_up", frozenset()),
+    ]
 
 
 class TestReferencesByName:
@@ -260,6 +264,59 @@ def test_two_tables_with_one_key_are_refused_and_the_rest_stays() -> None:
     ]
     assert edges(result) == {"raw.flights": [], "staging.other": []}
     assert "source.shop.raw.flights" not in result.ids
+
+
+class TestTablesOfOneNameInDbt:
+    """dbt tells tables apart by relation: what it can build must not be refused for its name."""
+
+    def keys_of(self, *drafts: DraftAsset) -> dict[str, str]:
+        result = merge([Fragment(assets=drafts)])
+        assert errors(result) == []
+        return {id_: str(own) for id_, own in result.ids.items()}
+
+    def test_what_is_written_keeps_its_key_before_what_is_only_read(self) -> None:
+        model = draft(asset("crm.people", relation=Relation("dev", "dev_crm", "people")), "source.shop.crm.people")
+        found = self.keys_of(model, source_beside("crm.people"))
+        assert found == {"model.shop.people": "crm.people", "source.shop.crm.people": "source.crm.people"}
+
+    def test_models_with_one_alias_are_told_apart_by_their_names(self) -> None:
+        found = self.keys_of(*(model_called(name, alias="orders") for name in ("eu_orders", "us_orders")))
+        assert found == {"model.shop.eu_orders": "shop.eu_orders", "model.shop.us_orders": "shop.us_orders"}
+
+    def test_sources_of_two_packages_are_told_apart_by_those(self) -> None:
+        one, two = source_beside("crm.people"), source_beside("crm.people", project="pkg", database="other")
+        assert self.keys_of(one, two) == {
+            "source.shop.crm.people": "source.shop.crm.people",
+            "source.pkg.crm.people": "source.pkg.crm.people",
+        }
+
+    def test_a_key_that_was_written_down_stays(self) -> None:
+        fixed = draft(asset("shop.orders", relation=Relation("dev", "x", "y")), id_="model.shop.y", explicit=True)
+        found = self.keys_of(fixed, model_called("eu_orders", alias="orders"))
+        assert found == {"model.shop.y": "shop.orders", "model.shop.eu_orders": "shop.eu_orders"}
+
+    def test_two_keys_that_were_written_down_clash(self) -> None:
+        fixed = [
+            draft(asset("shop.orders", relation=Relation("dev", "x", name)), id_=f"model.shop.{name}", explicit=True)
+            for name in ("a", "b")
+        ]
+        assert [type(error).__name__ for error in merge([Fragment(assets=tuple(fixed))]).errors] == ["KeyClashError"]
+
+
+def model_called(name: str, *, alias: str) -> DraftAsset:
+    own = asset(f"shop.{alias}", dbt_ids=(f"model.shop.{name}",), relation=Relation("dev", name, alias))
+    return replace(draft(own, id_=f"model.shop.{name}"), other_keys=keys_in_order(f"shop.{name}"))
+
+
+def source_beside(name: str, *, project: str = "shop", database: str = "raw") -> DraftAsset:
+    own = source(name, database=database)
+    ids = f"source.{project}.{name}"
+    others = keys_in_order(f"source.{name}", ids)
+    return replace(own, id=ids, asset=replace(own.asset, dbt_ids=(ids,)), other_keys=others)
+
+
+def keys_in_order(*names: str) -> tuple[AssetKey, ...]:
+    return tuple(AssetKey.parse(name) for name in names)
 
 
 def test_cycles_are_refused_with_their_paths_and_cut_out() -> None:

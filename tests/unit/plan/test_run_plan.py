@@ -9,7 +9,7 @@ from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.retry import build_retry_plan
 from orchestrator.plan.run_plan import RunPlan, SkippedCheck, build_run_plan
 from orchestrator.plan.states import build_states
-from tests.scenarios import asset, chain, check, diamond, graph, key, keys, sandwich
+from tests.scenarios import asset, chain, check, check_without_asset, diamond, graph, key, keys, sandwich
 from tests.unit.plan.told import built, but, but_check, without, without_check
 
 
@@ -88,6 +88,44 @@ def test_a_check_on_sources_only_runs_when_its_source_is_selected() -> None:
     assert plan(checked, Facts("dev"), "raw.a").checks == ("test.shop.fresh",)
     assert plan(checked, Facts("dev"), "staging.b").checks == ()
     assert plan(checked, Facts("dev"), "raw.a", stale=True).checks == ()
+
+
+def test_a_run_of_everything_takes_checks_along_that_follow_no_step() -> None:
+    checked = graph(
+        asset("raw.a", engine=None),
+        asset("staging.b", ["raw.a"]),
+        checks=[check("fresh", "raw.a"), check_without_asset("slug")],
+    )
+    assert plan(checked, Facts("dev"), "staging.b", everything=True).checks == ("test.shop.fresh", "test.shop.slug")
+    assert plan(checked, Facts("dev"), "staging.b").checks == ()
+    assert plan(checked, built(checked), "staging.b", everything=True, stale=True).is_empty
+
+
+def test_which_checks_come_along_is_chosen_as_in_dbt() -> None:
+    checked = graph(
+        asset("raw.a"),
+        asset("staging.b", ["raw.a"]),
+        asset("marts.c"),
+        checks=[check("own", "staging.b"), check("up", "staging.b", "raw.a"), check("aside", "staging.b", "marts.c")],
+    )
+    chosen = {
+        mode: plan(checked, built(checked), "staging.b", indirect=mode).checks
+        for mode in ("eager", "buildable", "cautious", "empty")
+    }
+    assert chosen == {
+        "eager": ("test.shop.own", "test.shop.up", "test.shop.aside"),
+        "buildable": ("test.shop.own", "test.shop.up"),
+        "cautious": ("test.shop.own",),
+        "empty": (),
+    }
+
+
+def test_checks_that_a_selector_names_run_by_themselves() -> None:
+    checked = graph(asset("raw.a"), asset("staging.b"), checks=[check("of_a", "raw.a"), check("of_b", "staging.b")])
+    made = plan(checked, Facts("dev"), "staging.b", only_checks=frozenset({"test.shop.of_a"}))
+    assert (made.checks, made.skipped_checks) == (("test.shop.of_a",), ())
+    fresh = plan(checked, built(checked), "staging.b", only_checks=frozenset({"test.shop.of_a"}), stale=True)
+    assert fresh.is_empty
 
 
 def test_stale_redoes_an_asset_whose_check_failed_and_checks_it_again() -> None:

@@ -188,6 +188,13 @@ def test_attached_databases_are_pinned_and_jinja_stays(tmp_path: Path) -> None:
     }
 
 
+def test_the_flags_in_profiles_yml_are_kept(project: Path) -> None:
+    file = project / "profiles.yml"
+    file.write_text("config: {warn_error: true}\n" + file.read_text())
+
+    assert (pinned_profile(resolve_profile(project)) or {})["config"] == {"warn_error": True}
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [(None, "memory"), (":memory:", "memory"), ("a/b.duckdb", "b"), ("my.db.duckdb", "my"), ("md:", "my_db")],

@@ -18,6 +18,7 @@ import streamlit as st
 from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import OrchestratorError
+from orchestrator.graph.columns import ColumnGraph
 from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.states import AssetState
 from orchestrator.records import CheckRecord, MaterializationRecord, RunDetail, RunSummary
@@ -118,6 +119,10 @@ class Reads:
         """{column: type} as last seen in the warehouse."""
         return _columns(self.stamp, str(key), self.workspace)
 
+    def columns(self) -> ColumnGraph:
+        """Columns of all assets and where each comes from."""
+        return _column_graph(self.stamp, self.workspace)
+
     def check_history(self, check_id: str) -> Sequence[CheckRecord]:
         """Results, newest first."""
         return _check_history(self.stamp, check_id, self.workspace)
@@ -193,6 +198,11 @@ def _compiled(stamp: Stamp, key: str, _workspace: Workspace) -> str | None:
 @st.cache_data(show_spinner=False, max_entries=50)
 def _columns(stamp: Stamp, key: str, _workspace: Workspace) -> dict[str, str]:
     return {column.name: column.type for column in _workspace.history.columns(stamp.environment, key)}
+
+
+@st.cache_resource(show_spinner="Reading the SQL …", max_entries=2)
+def _column_graph(stamp: Stamp, _workspace: Workspace) -> ColumnGraph:
+    return _workspace.column_graph(look=False)
 
 
 @st.cache_data(show_spinner=False, max_entries=200)

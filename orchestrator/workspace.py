@@ -212,11 +212,15 @@ class Workspace:
     @cached_property
     def columns(self) -> ColumnGraph:
         """Columns of all assets and where each comes from; what has changed since the last time is analysed first."""
+        return self.column_graph()
+
+    def column_graph(self, *, look: bool = True) -> ColumnGraph:
+        """The same as the records are now. With `look=False` the warehouse is not opened for what they do not know."""
         from orchestrator.loaders.columns import load_columns
 
-        return load_columns(self.graph, self.project, root=self.root, observed=self._observed())
+        return load_columns(self.graph, self.project, root=self.root, observed=self._observed(look=look))
 
-    def _observed(self) -> Observed:
+    def _observed(self, *, look: bool) -> Observed:
         from orchestrator.loaders.columns import Observed
         from orchestrator.loaders.seen_columns import RecordedSql, seen_in_warehouse
 
@@ -224,7 +228,8 @@ class Workspace:
         missing = [asset for key, asset in self.graph.assets.items() if key not in recorded and asset.needs_looking]
         seen = {}
         if missing and self.database is not None and self.project is not None and self.project.invocation is not None:
-            seen = seen_in_warehouse(missing, self.database, cache=self.project.invocation.target_path)
+            database = self.database if look else None
+            seen = seen_in_warehouse(missing, database, cache=self.project.invocation.target_path)
         keys = {writer.id: str(key) for key, asset in self.graph.assets.items() for writer in asset.writers}
         compiled = RecordedSql(keys, lambda key: self.history.compiled_code(self.environment, key))
         return Observed(columns={**seen, **recorded}, compiled=compiled)

@@ -17,6 +17,7 @@ from ..picture import kind_of
 from ..sentence import status_sentence
 from ..site import Site, escape, page_title, section
 from ..words import ago, counted, duration, first_line, look_of, moment, short
+from .columns import show_columns
 from .metadata import show_metadata
 from .panel import facts_of
 from .run_button import run_menu
@@ -102,7 +103,7 @@ def _tabs(site: Site, asset: Asset, history: Sequence[MaterializationRecord]) ->
     with over_time:
         show_metadata(site, asset, history)
     with columns:
-        _columns(site, asset)
+        show_columns(site, asset)
     with sample:
         _sample(site, asset)
     with checked:
@@ -111,31 +112,6 @@ def _tabs(site: Site, asset: Asset, history: Sequence[MaterializationRecord]) ->
         _code(site, asset)
     with past:
         _history(site, history)
-
-
-def _columns(site: Site, asset: Asset) -> None:
-    """Declared columns with the types seen in the warehouse, and those that nobody declared."""
-    seen = site.reads.seen_columns(asset.key)
-    by_name = {name.lower(): kind for name, kind in seen.items()}
-    declared = {column.name.lower() for column in asset.columns}
-    rows = [
-        {
-            "Column": column.name,
-            "Type": by_name.get(column.name.lower()) or column.type,
-            "Description": column.description,
-        }
-        for column in asset.columns
-    ]
-    rows += [
-        {"Column": name, "Type": kind, "Description": ""} for name, kind in seen.items() if name.lower() not in declared
-    ]
-    if rows:
-        order = {name.lower(): at for at, name in enumerate(seen)}
-        rows.sort(key=lambda row: order.get(str(row["Column"]).lower(), len(order)))
-        widths = {"Column": st.column_config.Column(width="medium"), "Type": st.column_config.Column(width="small")}
-        st.dataframe(rows, hide_index=True, column_config=widths, height="content")
-    else:
-        _empty("No columns are declared, and none were seen yet: they are recorded when it is built.")
 
 
 def _sample(site: Site, asset: Asset) -> None:

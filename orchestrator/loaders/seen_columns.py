@@ -22,14 +22,14 @@ class _Seen(msgspec.Struct):
     columns: dict[str, tuple[tuple[str, str], ...]]
 
 
-def seen_in_warehouse(assets: Sequence[Asset], database: DuckDBFile, *, cache: Path) -> dict[AssetKey, Columns]:
+def seen_in_warehouse(assets: Sequence[Asset], database: DuckDBFile | None, *, cache: Path) -> dict[AssetKey, Columns]:
     """The columns of those assets that are in the DuckDB file. It is opened only when it changed since the last look.
 
-    While somebody else writes, what was seen last is used.
+    While somebody else writes, and without a database, what was seen last is used.
     """
-    stamp = _stamp(database.path)
+    stamp = _stamp(database.path) if database is not None else (0, 0)
     seen = _read(cache / SEEN_FILE)
-    if seen is None or seen.stamp != stamp:
+    if database is not None and (seen is None or seen.stamp != stamp):
         try:
             found = database.all_columns()
         except ResourceError:

@@ -209,9 +209,11 @@ class Workspace:
         """Columns of all assets and where each comes from; what has changed since the last time is analysed first."""
         from orchestrator.loaders.columns import load_columns
 
-        return load_columns(self.graph, self.project, root=self.root, observed=self._observed())
+        return load_columns(self.graph, self.project, root=self.root, observed=self.observed)
 
-    def _observed(self) -> Observed:
+    @cached_property
+    def observed(self) -> Observed:
+        """Columns and SQL as they were seen in the warehouse and by runs."""
         from orchestrator.loaders.columns import Observed
         from orchestrator.loaders.seen_columns import RecordedSql, seen_in_warehouse
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib.util import find_spec
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from orchestrator import __version__
@@ -116,33 +114,40 @@ def report_page(report: Report, *, width: int) -> RenderableType:
     places = max((len(_place(finding)) for finding in report.findings), default=0)
     parts: list[RenderableType] = []
     for file, findings in groupby(report.findings, key=lambda finding: finding.file):
-        parts += [Text(file, style="title"), _table(findings, places, width), Text()]
-    return Group(*parts, *_notes(report), summary(report))
+        parts += [Text(file, style="title"), *(_lines(finding, places, width) for finding in findings), Text()]
+    return Group(*parts, *_notes(report, width), summary(report))
 
 
 def _place(finding: Finding) -> str:
     return f"{finding.line}:{finding.column}"
 
 
-def _table(findings: Iterable[Finding], places: int, width: int) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.width = width
-    grid.add_column(no_wrap=True, justify="right", width=places + 2, style="quiet")
-    grid.add_column(no_wrap=True, width=7)
-    grid.add_column(ratio=1)
-    for finding in findings:
-        message = Text(finding.message).append(f"  {finding.rule}", style="quiet")
-        if finding.fix:
-            message.append("\nfix: ", style="quiet").append(finding.fix, style="good")
-        grid.add_row(_place(finding), Text(finding.severity, style=STYLES[finding.severity]), message)
-    return grid
+def _lines(finding: Finding, places: int, width: int) -> Text:
+    """Place, severity, message and rule; the fix below. What is too long goes on below its own beginning."""
+    message = Text(finding.message).append(f"  {finding.rule}", style="quiet")
+    if finding.fix:
+        message.append("\nfix: ", style="quiet").append(finding.fix, style="good")
+    head = Text(f"  {_place(finding):>{places}}  ", style="quiet")
+    head.append(f"{finding.severity:<9}", style=f"not dim {STYLES[finding.severity]}")
+    return _hanging(head, message, width)
 
 
-def _notes(report: Report) -> list[RenderableType]:
+def _hanging(head: Text, text: Text, width: int) -> Text:
+    lines = list(text.wrap(Console(width=width), max(20, width - len(head))))
+    for line in lines:
+        line.rstrip()
+    return head + Text("\n" + " " * len(head)).join(lines)
+
+
+def _notes(report: Report, width: int) -> list[RenderableType]:
     if not report.notes:
         return []
     whole = f"{report.unchecked:,} of {count(report.models, 'model')} could not be checked in full"
-    return [Text(f"{whole}:", style="attention"), *(Text(f"  {note}") for note in report.notes), Text()]
+    return [
+        Text(f"{whole}:", style="attention"),
+        *(_hanging(Text("  "), Text(note), width) for note in report.notes),
+        Text(),
+    ]
 
 
 def summary(report: Report) -> Text:

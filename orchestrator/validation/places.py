@@ -113,12 +113,12 @@ class Locator:
         code = _COMMENTS.sub(_blank, node.code)
         for pattern in patterns:
             if found := re.search(pattern, code, re.IGNORECASE):
-                line, column = _line_and_column(code, found.start())
+                line, column = _line_and_column(code, _start(found))
                 return file, line + offset, column, True
         compiled = self._sql(unique_id, incremental=False)
         for pattern in patterns if compiled else ():
             if found := re.search(pattern, _COMMENTS.sub(_blank, compiled), re.IGNORECASE):
-                return self._in_sql(unique_id, *_line_and_column(compiled, found.start()), incremental=False)
+                return self._in_sql(unique_id, *_line_and_column(compiled, _start(found)), incremental=False)
         return file, 1 + offset, 1, not patterns
 
     def _in_sql(self, unique_id: str, line: int, column: int, incremental: bool) -> Spot:
@@ -153,6 +153,11 @@ class Locator:
         if node is None:
             return ""
         return (node.incremental if incremental else None) or node.full or ""
+
+
+def _start(found: re.Match[str]) -> int:
+    """Where the pattern's group begins, or what it matched if it has none."""
+    return found.start(1 if found.re.groups else 0)
 
 
 def _blank(found: re.Match[str]) -> str:

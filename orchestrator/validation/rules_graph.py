@@ -69,14 +69,17 @@ def unused_sources(subject: Subject) -> Iterator[Draft]:
     items += [item for section in _CONSUMERS for item in subject.manifest.all_of(section).values()]
     read = {parent for item in items for parent in item.parents}
     for key, item in subject.described():
-        if isinstance(item, Source) and item.unique_id not in read and not _is_read_by_python(subject, item):
+        if isinstance(item, Source) and item.unique_id not in read and not _is_read_otherwise(subject, item):
             message = f"nothing reads the source {item.source_name}.{item.name}"
             yield Draft("unused-source", message, InYaml(item.unique_id), key=key)
 
 
-def _is_read_by_python(subject: Subject, source: Source) -> bool:
-    following = subject.graph.downstream[subject.asset_of[source.unique_id]]
-    return any(writer.engine == "python" for key in following for writer in subject.graph[key].writers)
+def _is_read_otherwise(subject: Subject, source: Source) -> bool:
+    """By Python, or by SQL that names the relation without source(): that is a finding of its own."""
+    key = subject.asset_of[source.unique_id]
+    writers = [writer for reader in subject.graph.downstream[key] for writer in subject.graph[reader].writers]
+    hard_coded = key in subject.read and not any(writer.engine == "dbt" for writer in writers)
+    return hard_coded or any(writer.engine == "python" for writer in writers)
 
 
 def unread_models(subject: Subject) -> Iterator[Draft]:
@@ -84,7 +87,7 @@ def unread_models(subject: Subject) -> Iterator[Draft]:
     consumed = {key for consumer in subject.graph.consumers for key in consumer.reads}
     for model in subject.models:
         readers = [key for key in subject.graph.downstream[model.key] if subject.graph[key].kind == "asset"]
-        if model.node.resource_type == "model" and not readers and model.key not in consumed:
+        if model.node.resource_type == "model" and not readers and model.key not in consumed | subject.read:
             yield Draft(
                 "unread-model", f"nothing reads {model.key}, no exposure either", InCode(model.unique_id), key=model.key
             )

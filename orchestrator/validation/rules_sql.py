@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import did_you_mean
@@ -33,8 +34,28 @@ def names(subject: Subject) -> Iterator[Draft]:
     """Columns and tables that are unknown or ambiguous, set operations of unequal widths."""
     for model in subject.models:
         for diagnostic in model.columns.diagnostics:
-            if diagnostic.kind in RULE_OF_KIND:
+            if diagnostic.kind in RULE_OF_KIND and not _follows(subject, model, diagnostic):
                 yield _disputed(model, diagnostic) if _is_accepted(model) else _refused(subject, model, diagnostic)
+
+
+def _follows(subject: Subject, model: Model, diagnostic: Diagnostic) -> bool:
+    """True for an unknown column that another fault has made unknown: somewhere above its name is misspelt."""
+    if diagnostic.kind != "unknown_column":
+        return False
+    own = model.columns.diagnostics
+    before = own[: own.index(diagnostic)]
+    causes = (item for item in subject.misspelt[model.key] if item in before or item not in own)
+    return any(is_misspelt(diagnostic.name, cause) and has(diagnostic.known, cause.name) for cause in causes)
+
+
+def is_misspelt(name: str, cause: Diagnostic) -> bool:
+    """True when `name` is what an unknown column should probably have been called."""
+    return has(cause.known, name) and bool(difflib.get_close_matches(name.lower(), [cause.name.lower()]))
+
+
+def has(names: Iterable[str], name: str) -> bool:
+    """Whether a name is among others; case does not count."""
+    return name.lower() in (other.lower() for other in names)
 
 
 def is_refused(model: Model) -> bool:
@@ -47,7 +68,7 @@ def _is_accepted(model: Model) -> bool:
 
 
 def _refused(subject: Subject, model: Model, diagnostic: Diagnostic) -> Draft:
-    message = diagnostic.message
+    message = _shortened(diagnostic.message, model)
     severity: Severity | None = None
     if diagnostic.kind == "unknown_column":
         message, severity = doubted(subject, model, message)
@@ -59,6 +80,12 @@ def _refused(subject: Subject, model: Model, diagnostic: Diagnostic) -> Draft:
         fix=_fix(diagnostic),
         severity=severity,
     )
+
+
+def _shortened(message: str, model: Model) -> str:
+    """Without the database that everything is in."""
+    database = model.asset.relation.database if model.asset.relation is not None else ""
+    return re.sub(rf"(?<![\w.]){re.escape(database)}\.(?=\w+\.\w)", "", message) if database else message
 
 
 def doubted(subject: Subject, model: Model, message: str) -> tuple[str, Severity | None]:
@@ -82,7 +109,10 @@ def _fix(diagnostic: Diagnostic) -> str | None:
     known = list(dict.fromkeys(diagnostic.known))
     match diagnostic.kind:
         case "ambiguous_column":
-            return f"say which: table.{diagnostic.name}"
+            owners = re.split(", | and ", diagnostic.message.partition(" is a column of ")[2])
+            named = dict.fromkeys(owner.rpartition(".")[2] for owner in owners if " " not in owner)
+            listed = " or ".join(f"{owner}.{diagnostic.name}" for owner in named)
+            return f"write {listed}" if len(named) > 1 else "say which with its table's alias"
         case "unknown_column" | "unknown_table":
             near = did_you_mean(diagnostic.name, known)
             if near is None and 0 < len(known) <= COLUMNS_SHOWN:
@@ -166,14 +196,12 @@ def relation_patterns(parts: list[str]) -> tuple[str, ...]:
     """Regular expressions that find a relation's name in code, the most complete spelling first.
 
     >>> [bool(re.search(p, 'from "raw" . flights', re.I)) for p in relation_patterns(["dev", "raw", "flights"])]
-    [False, True, False]
+    [False, True, False, False]
     """
     quoted = [rf"[\"`\[]?{re.escape(part)}[\"`\]]?" for part in parts]
     spellings = [r"\s*\.\s*".join(quoted[start:]) for start in range(len(quoted))]
     named = [rf"(?<![\w.'\"`]){spelling}(?![\w('])" for spelling in spellings[:-1]]
-    return (*named, rf"(?<=\bfrom\s){spellings[-1]}(?![\w.(])", rf"(?<=\bjoin\s){spellings[-1]}(?![\w.(])")[
-        : len(parts) + 1
-    ]
+    return (*named, *(rf"\b{word}\s+({quoted[-1]})(?![\w.(])" for word in ("from", "join")))
 
 
 def _identifiers(subject: Subject, unique_id: str) -> Iterator[str]:

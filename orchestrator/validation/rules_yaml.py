@@ -9,6 +9,7 @@ from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import did_you_mean
 from orchestrator.loaders.manifest import Node, Source
 from orchestrator.validation.findings import Draft, InYaml, Severity
+from orchestrator.validation.rules_sql import is_misspelt
 from orchestrator.validation.subject import Model, Subject
 from orchestrator.validation.types import differ
 
@@ -26,8 +27,11 @@ def _contract(model: Model, names: Sequence[str]) -> Iterator[Draft]:
     rule = "contract-mismatch"
     declared = _declared(model.node)
     found = {name.lower(): name for name in names}
+    causes = [item for item in model.columns.diagnostics if item.kind == "unknown_column"]
     for lowered, (name, wanted) in declared.items():
         place = InYaml(model.unique_id, name)
+        if lowered not in found and any(is_misspelt(name, cause) for cause in causes):
+            continue
         if lowered not in found:
             fix = did_you_mean(name, [found[other] for other in found if other not in declared])
             fix = fix or "select it, or take it out of the contract"
@@ -38,7 +42,7 @@ def _contract(model: Model, names: Sequence[str]) -> Iterator[Draft]:
                 rule, message, place, key=model.key, fix=f"cast it, or write data_type: {actual}", severity="warning"
             )
     for lowered, name in found.items():
-        if lowered not in declared:
+        if lowered not in declared and not any(cause.name.lower() == lowered for cause in causes):
             message = f"{model.key} has a column {name}, its contract has not"
             fix = "add it to the contract, or do not select it"
             yield Draft(rule, message, InYaml(model.unique_id), key=model.key, fix=fix)
@@ -58,8 +62,13 @@ def columns(subject: Subject) -> Iterator[Draft]:
         tested = tests.get(item.unique_id, {})
         named = {name.lower(): name for name in tested} | {low: name for low, (name, _) in _declared(item).items()}
         for lowered, name in named.items():
-            if lowered not in promised and not _is_in(lowered, found):
+            if lowered not in promised and not _is_in(lowered, found) and not _follows(subject, key, name):
                 yield _missing(subject, key, item, name, known=known, tests=tested.get(lowered, ()))
+
+
+def _follows(subject: Subject, key: AssetKey, name: str) -> bool:
+    """True when it is missing only because the SQL misspells it, which is a finding of its own."""
+    return any(is_misspelt(name, cause) for cause in subject.misspelt[key])
 
 
 def _missing(

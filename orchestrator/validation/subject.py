@@ -11,6 +11,7 @@ from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.columns import AssetColumns, ColumnGraph
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.loaders.manifest import Manifest, Node, Resource, Source
+from orchestrator.sql.model import Diagnostic
 from orchestrator.validation.exact import Bound
 
 
@@ -64,6 +65,23 @@ class Subject:
                     item = self.nodes.get(unique_id) or self.sources.get(unique_id)
                     if item is not None and self.is_own(item):
                         yield key, item
+
+    @cached_property
+    def misspelt(self) -> Mapping[AssetKey, tuple[Diagnostic, ...]]:
+        """{asset: unknown columns in its own SQL and in that of all it is made from}: what may cause other findings."""
+        found: dict[AssetKey, tuple[Diagnostic, ...]] = {}
+        for key in self.graph.assets:
+            columns = self.columns[key]
+            above = [item for read in columns.reads for item in found.get(read, ())]
+            own = [item for item in columns.diagnostics if item.kind == "unknown_column"]
+            found[key] = tuple(dict.fromkeys([*above, *own]))
+        return found
+
+    @cached_property
+    def read(self) -> frozenset[AssetKey]:
+        """All assets that the SQL of another one reads, declared or not."""
+        entries = self.columns.assets.items()
+        return frozenset(read for key, columns in entries for read in columns.reads if read != key)
 
     @cached_property
     def asset_of(self) -> Mapping[str, AssetKey]:

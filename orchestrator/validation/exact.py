@@ -22,7 +22,7 @@ import msgspec
 from orchestrator.sql.schema import Columns
 
 BOUND_FILE = "bound.bin"
-VERSION = 1
+VERSION = 2
 """Raised whenever the same tables would get other answers."""
 _NULL = '"NULL"'
 _NAMES = re.compile(
@@ -58,6 +58,10 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
     column: int
     incremental: bool = False
     syntax: bool = False
+    name: str = ""
+    """The name that is wrong, where it is about one."""
+    known: tuple[str, ...] = ()
+    """Names that would have been right."""
 
 
 class Bound(msgspec.Struct, frozen=True, array_like=True):
@@ -156,10 +160,18 @@ class _Binder:
             rows = self._connection.execute(before + text).fetchall()
         except self._error as exc:
             syntax = next((syntax for kind, syntax in self._refusals.items() if isinstance(exc, kind)), None)
-            if syntax is None or (syntax and not self._knows_syntax):
+            if syntax is None or (syntax and (not self._knows_syntax or self._is_parsed(text))):
                 return Bound()
             return Bound(refusal=_refusal(str(exc), before, sql, typed=typed, syntax=syntax))
         return Bound(tuple((str(row[0]), str(row[1])) for row in rows), comparable=comparable)
+
+    def _is_parsed(self, sql: str) -> bool:
+        """True for what is no query that can be described, and correct all the same."""
+        try:
+            self._connection.extract_statements(sql)
+        except self._error:
+            return False
+        return True
 
     def _make(self, name: tuple[str, str, str], columns: Columns | None) -> None:
         self._made.pop(name, None)
@@ -200,15 +212,17 @@ def _refusal(text: str, before: str, sql: str, *, typed: bool, syntax: bool) -> 
     try:
         told = json.loads(text[text.index("{") :])
         message, position = str(told["exception_message"]), int(told.get("position") or len(before))
+        name = str(told.get("name") or "") if told.get("error_subtype") == "COLUMN_NOT_FOUND" else ""
+        known = tuple(str(told.get("candidates") or "").split(",")) if name else ()
     except (ValueError, KeyError, TypeError):
-        message, position = text, len(before)
-    first = message.strip().splitlines()[0]
+        message, position, name, known = text, len(before), "", ()
+    first = message.strip().splitlines()[0].rstrip("!.")
     if not syntax and not typed and not _NAMES.search(first):
         return None
     lead = len(sql) - len(sql.lstrip())
     offset = lead + len(sql.strip().encode()[: max(0, position - len(before))].decode(errors="ignore"))
     line = sql.count("\n", 0, offset) + 1
-    return Refusal(first, line, offset - (sql.rfind("\n", 0, offset) + 1) + 1, syntax=syntax)
+    return Refusal(first, line, offset - (sql.rfind("\n", 0, offset) + 1) + 1, syntax=syntax, name=name, known=known)
 
 
 def _quoted(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.errors import did_you_mean
 from orchestrator.validation.exact import Refusal
 from orchestrator.validation.findings import Draft, InCode, InSql, Severity
 from orchestrator.validation.rules_sql import doubted, is_refused
@@ -19,12 +20,14 @@ def refusals(subject: Subject) -> Iterator[Draft]:
 
 
 def _refused(subject: Subject, model: Model, refusal: Refusal) -> Draft:
-    message = f"DuckDB refuses it{' in an incremental run' if refusal.incremental else ''}: {refusal.message}"
+    said, casts, _ = refusal.message.partition(". You might need to add explicit type casts")
+    message = f"DuckDB refuses it{' in an incremental run' if refusal.incremental else ''}: {said}"
+    fix = "cast one side" if casts else did_you_mean(refusal.name, [name.strip() for name in refusal.known])
     severity: Severity | None = None
     if not refusal.syntax:
         message, severity = doubted(subject, model, message)
     place = InSql(model.unique_id, refusal.line, refusal.column, incremental=refusal.incremental)
-    return Draft("binder-error", message, place, key=model.key, severity=severity)
+    return Draft("binder-error", message, place, key=model.key, fix=fix, severity=severity)
 
 
 def disagreements(subject: Subject) -> Iterator[Draft]:

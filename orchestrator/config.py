@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 STATE_DIR = ".orchestrator"
-KNOWN_SETTINGS = ("name", "dbt", "python", "records", "prefect", "lock_timeout_s", "production")
+KNOWN_SETTINGS = ("name", "dbt", "python", "records", "prefect", "lock_timeout_s", "production", "validate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class Config:
     lock_timeout_s: float = 60.0
     production: tuple[str, ...] = ("prod", "production")
     """Names of the environments that count as production."""
+    validate: Mapping[str, Any] = field(default_factory=dict)
+    """[tool.orchestrator.validate], which validation itself checks."""
 
     @property
     def state_dir(self) -> Path:
@@ -150,6 +152,13 @@ def _checked(root: Path, file: Path, settings: Mapping[str, Any]) -> Config:
                 f"there is no dbt project in {directory}", at=str(file), fix="correct 'dbt', or create the project"
             )
     prefect = settings.get("prefect", {})
+    validate = settings.get("validate", {})
+    if not isinstance(validate, Mapping):
+        raise ConfigError(
+            f"'validate' must be a table, not {validate!r}",
+            at=str(file),
+            fix='write [tool.orchestrator.validate] and below it rules = {unused-source = "off"}',
+        )
     return _with_environment(
         Config(
             root=root,
@@ -161,6 +170,7 @@ def _checked(root: Path, file: Path, settings: Mapping[str, Any]) -> Config:
             prefect_api_url=prefect.get("api_url") if isinstance(prefect, Mapping) else None,
             lock_timeout_s=float(settings.get("lock_timeout_s", 60)),
             production=_names(settings.get("production", ("prod", "production")), "production", file),
+            validate=dict(validate),
         )
     )
 

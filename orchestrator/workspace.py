@@ -220,6 +220,11 @@ class Workspace:
 
         return load_columns(self.graph, self.project, root=self.root, observed=self._observed(look=look))
 
+    @cached_property
+    def observed(self) -> Observed:
+        """Columns and SQL as they were seen in the warehouse and by runs."""
+        return self._observed(look=True)
+
     def _observed(self, *, look: bool) -> Observed:
         from orchestrator.loaders.columns import Observed
         from orchestrator.loaders.seen_columns import RecordedSql, seen_in_warehouse

@@ -24,6 +24,7 @@ COMMANDS = (
     Entry("lineage", "lineage", "What an asset is made from, and what is made from it", LOOK),
     Entry("preview", "preview", "The first rows of an asset, read-only", LOOK),
     Entry("impact", "impact", "What breaks if an asset is deleted, and whom to ask", LOOK),
+    Entry("validate", "validate", "What is wrong in models and YAML, found without running them", LOOK),
     Entry("init", "init", "Add the configuration and a first Python asset to a dbt project", CHANGE),
     Entry("plan", "plan", "What `run` would do with the same words, and why", CHANGE),
     Entry("run", "run", "Build assets in order: Python and dbt in one run (alias: build)", CHANGE),

@@ -51,6 +51,8 @@ class AssetColumns:
     """Why this is not exact; empty where it is."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """What a database would refuse in the compiled SQL."""
+    reads: tuple[AssetKey, ...] = ()
+    """The assets that the SQL reads, whatever it takes from them."""
     unknown_reads: tuple[str, ...] = ()
     """Relations in the SQL that are no asset."""
 

@@ -103,7 +103,7 @@ class _Builder:
         if writer.engine == "python":
             return TableSql(name, known=known, closed=closed, reason="" if known else "it was not built yet")
         if writer.strategy == "seed":
-            header = self._seed_header(asset)
+            header = self._seed_header(asset, seen=known or ())
             return TableSql(name, known=header or known, closed=closed or bool(header))
         compiled = self.compiled.get(writer.id)
         if compiled is None or compiled.full is None or compiled.language != "sql":
@@ -125,7 +125,8 @@ class _Builder:
         enforced = any(_has_contract(self.nodes.get(unique_id)) for unique_id in asset.dbt_ids)
         return (declared or None), enforced and bool(declared)
 
-    def _seed_header(self, asset: Asset) -> Columns | None:
+    def _seed_header(self, asset: Asset, *, seen: Columns) -> Columns | None:
+        """The columns of the file; their types as configured, else as the warehouse has them."""
         node = self.nodes.get(asset.writers[0].id)
         settings = node.settings if node is not None else {}
         types = settings.get("column_types") if isinstance(settings.get("column_types"), Mapping) else {}
@@ -134,7 +135,8 @@ class _Builder:
                 header = next(csv.reader(file, delimiter=str(settings.get("delimiter") or ",")), [])
         except (OSError, UnicodeDecodeError, csv.Error, TypeError):
             return None
-        known = {str(name).lower(): str(kind) for name, kind in (types or {}).items()}
+        known = {name.lower(): kind for name, kind in seen}
+        known |= {str(name).lower(): str(kind) for name, kind in (types or {}).items()}
         return tuple((name.strip().lower(), known.get(name.strip().lower())) for name in header) or None
 
     def _added(self, unique_id: str) -> tuple[tuple[str, str | None, tuple[str, ...]], ...]:
@@ -205,14 +207,17 @@ class _Assembler:
     def _asset(self, asset: Asset) -> AssetColumns:
         answer = self.found[relation_name(asset)]
         unknown: dict[str, None] = {}
+        reads: dict[AssetKey, None] = {}
         sources: dict[str, tuple[tuple[AssetKey, str, EdgeKind], ...]] = {}
         for column, refs in answer.sources.items():
             resolved = [(self.asset_of(table), name, kind) for table, name, kind in refs]
             sources[column] = tuple((key, name, kind) for key, name, kind in resolved if key is not None)
         indirect = [(self.asset_of(table), name) for table, name in answer.indirect]
         for table in answer.reads:
-            if self.asset_of(table) is None:
+            if (read := self.asset_of(table)) is None:
                 unknown[table] = None
+            else:
+                reads[read] = None
         return AssetColumns(
             key=asset.key,
             names=tuple(name for name, _ in answer.columns),
@@ -222,6 +227,7 @@ class _Assembler:
             complete=answer.closed,
             reasons=answer.reasons,
             diagnostics=answer.diagnostics,
+            reads=tuple(reads),
             unknown_reads=tuple(unknown),
         )
 

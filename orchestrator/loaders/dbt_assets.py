@@ -126,7 +126,7 @@ class _Builder:
         metadata = manifest.metadata
         self.adapter = adapter_type or (metadata.adapter_type if metadata else None) or ""
         self.nodes: dict[str, Node] = {**manifest.all_of("nodes"), **manifest.all_of("functions")}
-        directories = _package_dirs(manifest, project_dir, packages_dir)
+        directories = package_dirs(manifest, project_dir, packages_dir)
         self.places = Places(
             package_dir=directories, project_dir=project_dir.resolve(), workspace_root=workspace_root.resolve()
         )
@@ -344,7 +344,7 @@ class _Builder:
         return DraftConsumer(consumer, self.reads(item))
 
 
-def _package_dirs(manifest: Manifest, project_dir: Path, packages_dir: str) -> dict[str, Path]:
+def package_dirs(manifest: Manifest, project_dir: Path, packages_dir: str) -> dict[str, Path]:
     """{package: where its files are}; the root project's own are in its directory."""
     project_dir = project_dir.resolve()
     root = manifest.metadata.project_name if manifest.metadata else None
@@ -457,4 +457,4 @@ def _test_description(node: Node) -> str:
     return "; ".join(filter(None, ((node.description or "").strip(), ", ".join(limits))))
 
 
-__all__ = ["Operation", "asset_key", "build_fragment", "operations"]
+__all__ = ["Operation", "asset_key", "build_fragment", "operations", "package_dirs"]

@@ -105,6 +105,7 @@ class Node(Resource, frozen=True, kw_only=True):
     latest_version: str | float | int | None = None
     patch_path: Text = None
     attached_node: Text = None
+    test_metadata: Values = None
     column_name: Text = None
     arguments: Any = None
     returns: Any = None

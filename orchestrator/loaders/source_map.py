@@ -17,6 +17,7 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _HALF_TAG = re.compile(r"\{[{%#]|[}%#]\}")
 _INJECTED = re.compile(r"\bwith\s+(?:recursive\s+)?(?P<cte>__dbt__cte__\w+ as \()", re.IGNORECASE)
 _NEXT_INJECTED = re.compile(r", (?P<cte>__dbt__cte__\w+ as \()")
+_ANY_INJECTED = re.compile(r"\b__dbt__cte__(?P<model>\w+) as \(")
 _CTE_NAME = re.compile(r"__dbt__cte__(\w+)")
 _PARENTHESES = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|[()]""", re.DOTALL)
 _WORDS = re.compile(r"\w")
@@ -66,6 +67,34 @@ def source_line(raw_code: str, compiled: str, line: int) -> tuple[int, bool]:
     """
     place = SourceMap(raw_code, compiled).place(line)
     return place.line, place.exact
+
+
+@dataclass(frozen=True, slots=True)
+class InjectedPlace:
+    """A place inside the CTE of an ephemeral model: a line and column of `code`, its compiled code."""
+
+    model: str
+    code: str
+    line: int
+    column: int
+
+
+def injected_place(compiled: str, line: int, column: int = 1) -> InjectedPlace | None:
+    """Where in an ephemeral model's code a place of the compiled code is; None where it is in the model's own.
+
+    >>> injected_place("with __dbt__cte__light as (\\n  select a\\n) select b from __dbt__cte__light", 2, 10)
+    InjectedPlace(model='light', code='\\n  select a\\n', line=2, column=10)
+    """
+    starts = [0, *(found.end() for found in re.finditer("\n", compiled))]
+    offset = starts[min(max(line, 1), len(starts)) - 1] + column - 1
+    for found in _ANY_INJECTED.finditer(compiled):
+        start, end = found.end(), _closed(compiled, found.end() - 1) - 1
+        if start <= offset < end:
+            before = compiled[start:offset]
+            return InjectedPlace(
+                found["model"], compiled[start:end], before.count("\n") + 1, len(before) - before.rfind("\n")
+            )
+    return None
 
 
 def lines_before(file_text: str, raw_code: str) -> int:
@@ -253,4 +282,4 @@ def _column(raw: str, compiled: str, column: int) -> int:
     return 1
 
 
-__all__ = ["SourceMap", "SourcePlace", "lines_before", "source_line"]
+__all__ = ["InjectedPlace", "SourceMap", "SourcePlace", "injected_place", "lines_before", "source_line"]

@@ -225,7 +225,9 @@ class Generator:
         if self.rng.random() < 0.07:
             items.append(f"unnest({self._column(scope, 'l') or '[1, 2]'}) as {self._name('e')}")
         elif self.rng.random() < 0.15:
-            clauses.append(f"qualify {self._window(scope, 'i')} {self.rng.choice(('<', '>', '='))} {self.rng.randint(1, 4)}")
+            clauses.append(
+                f"qualify {self._window(scope, 'i')} {self.rng.choice(('<', '>', '='))} {self.rng.randint(1, 4)}"
+            )
         distinct = "distinct " if self.rng.random() < 0.15 else ""
         return f"select {distinct}{', '.join(items)} {' '.join(clauses)}"
 
@@ -303,7 +305,9 @@ class Generator:
             elif chance < 0.5:
                 text += f"{self.rng.choice((', ', ' cross join '))}{source}"
             elif chance < 0.6:
-                text += f" {self.rng.choice(('semi', 'anti'))} join {source} on {self._join_condition(scope, left, right)}"
+                text += (
+                    f" {self.rng.choice(('semi', 'anti'))} join {source} on {self._join_condition(scope, left, right)}"
+                )
                 scope.rels.pop()
             else:
                 side = self.rng.choice(("", "left ", "right ", "full "))
@@ -387,7 +391,9 @@ class Generator:
                 lambda: f"({again('i')} * {again('i')}) % 97",
                 lambda: f"coalesce({again('i')}, {again('i')})",
                 lambda: f"length({again('s')})",
-                lambda: f"case when {self._condition(scope, 0, level=level + 1, qualified=qualified)} then {again('i')} else {again('i')} end",
+                lambda: (
+                    f"case when {self._condition(scope, 0, level=level + 1, qualified=qualified)} then {again('i')} else {again('i')} end"
+                ),
                 lambda: f"nullif({again('i')}, {again('i')})",
                 lambda: f"greatest({again('i')}, {again('i')})",
                 lambda: f"try_cast({again('s')} as integer)",
@@ -403,7 +409,9 @@ class Generator:
                 lambda: f"concat({again('s')}, {again('i')})",
                 lambda: f"cast({again('i')} as varchar)",
                 lambda: f"case {again('i')} when {again('i')} then {again('s')} else {again('s')} end",
-                lambda: f"if({self._condition(scope, 0, level=level + 1, qualified=qualified)}, {again('s')}, {again('s')})",
+                lambda: (
+                    f"if({self._condition(scope, 0, level=level + 1, qualified=qualified)}, {again('s')}, {again('s')})"
+                ),
                 lambda: f"coalesce({again('s')}, 'none')",
                 lambda: f"substring({again('s')}, 1, 2)",
                 lambda: self._row_field(scope, "kind") or again("s"),
@@ -503,7 +511,9 @@ class Generator:
 
     def _window(self, scope: Scope, kind: str) -> str:
         rng = self.rng
-        partition = f"partition by {self._expression(scope, rng.choice('is'), 0, level=1)}" if rng.random() < 0.6 else ""
+        partition = (
+            f"partition by {self._expression(scope, rng.choice('is'), 0, level=1)}" if rng.random() < 0.6 else ""
+        )
         order = f" order by {self._expression(scope, rng.choice('is'), 0, level=1)}{rng.choice(('', ' desc'))}"
         over = f"({partition}{order})" if rng.random() < 0.7 else f"({partition})"
         if kind == "s":

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
-import pytest
 
 from orchestrator.sql import SqlLineage, analyze
 from tests.unit.sql.random_queries import TABLES, Generator, random_rows, random_value

@@ -169,6 +169,9 @@ def renamed(walk: Walk, relation: Relation, columns: list[str]) -> Relation:
 
 def _table(scope: Scope, node: exp.Table) -> None:
     this = node.this
+    if isinstance(this, exp.DynamicIdentifier):
+        _add(scope, _identified(scope, this.this), node)
+        return
     if isinstance(this, (exp.Func, exp.Anonymous)) or (isinstance(this, exp.Dot) and _ends_in_call(this)):
         _add(scope, _function(scope, this, node), node)
         return
@@ -188,6 +191,14 @@ def _table(scope: Scope, node: exp.Table) -> None:
         return
     parts = scope.walk.parts(node)
     _add(scope, scope.walk.read(parts), node, path=parts)
+
+
+def _identified(scope: Scope, name: exp.Expr) -> Relation:
+    """Snowflake's `identifier('t')`."""
+    if isinstance(name, exp.Literal):
+        return _named_table(scope, name.name)
+    scope.walk.unsure("a table is named by a parameter")
+    return Relation([Rest()])
 
 
 def _opaque_table(scope: Scope, node: exp.Table) -> None:
@@ -288,10 +299,14 @@ def _paths(call: exp.Expr) -> Iterator[str]:
 def _table_by_name(scope: Scope, call: exp.Expr, function: str) -> Relation:
     argument = next(call.iter_expressions(), None)
     if isinstance(argument, exp.Literal) and function == "query_table":
-        parts = tuple(scope.walk.dialect.table(part) for part in argument.name.split("."))
-        return scope.walk.read(scope.walk.completed(parts))
+        return _named_table(scope, argument.name)
     scope.walk.unsure(f"{function}() reads a table that is named when it runs")
     return Relation([Rest()])
+
+
+def _named_table(scope: Scope, name: str) -> Relation:
+    parts = tuple(scope.walk.dialect.table(part) for part in name.split("."))
+    return scope.walk.read(scope.walk.completed(parts))
 
 
 def _unnest(scope: Scope, node: exp.Unnest) -> None:

@@ -91,14 +91,22 @@ def _parse(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Ex
         inside = list(_found_inside(walk, grammar, tokens))
         if len(inside) > 1 or (inside and _is_procedural(tokens)):
             walk.unsure("statements were found in what cannot be parsed as a whole")
+            walk.procedural = _is_procedural(tokens)
             yield from inside
         else:
             yield from _in_other_grammars(walk, start, text, parsed.message, (parsed.line, parsed.column), inside)
         return
     for statement in parsed:
         if _is_routine(statement):
+            inside = list(_found_inside(walk, grammar, tokens))
+            if not inside and isinstance(statement, (exp.Column, exp.Alias)) and not _is_procedural(tokens):
+                message = f"'{tokens[0].text}' does not begin a statement"
+                walk.diagnostics[Diagnostic("parse_error", message, *walk.place(tokens[0].start))] = None
+                walk.unsure(message)
+                continue
             walk.unsure("the statements of procedural code are followed one by one")
-            yield from _found_inside(walk, grammar, tokens)
+            walk.procedural = True
+            yield from inside
         else:
             yield statement
 

@@ -26,6 +26,7 @@ def project(scope: Scope, select: exp.Select) -> Items:
     for node in select.expressions:
         made = _expanded(scope, node)
         items += made
+        scope.projected += [node] * len(made)
         if isinstance(node, exp.Alias) and len(made) == 1 and isinstance(made[0], Field):
             scope.aliases.setdefault(made[0].name, made[0])
     if excluded:

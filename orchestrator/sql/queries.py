@@ -50,7 +50,10 @@ def _query(walk: Walk, node: exp.Expr, env: Environment) -> Relation:
             return pivot_statement(walk, node, env)
         case exp.Insert() | exp.Update() | exp.Delete() | exp.Merge():
             return _writing(walk, node, env)
-        case exp.Summarize() | exp.Describe() | exp.Show():
+        case exp.Summarize():
+            run_query(walk, node.this, env=env)
+            return Relation([Rest()])
+        case exp.Describe() | exp.Show():
             return Relation([Rest()])
     walk.unsure(f"{type(node).__name__.upper()} is not understood")
     for table in node.find_all(exp.Table):
@@ -282,7 +285,7 @@ def _rows(scope: Scope, select: exp.Select, items: list[Field | Rest]) -> None:
             depend(scope, [clause])
     scope.aliases_seen = True
     if (group := arguments.get("group")) is not None:
-        _group(scope, select, group, items)
+        _group(scope, group, items)
     scope.aliases_seen = dialect.alias_in_having
     depend(scope, [arguments.get("having")])
     scope.aliases_seen = True
@@ -340,9 +343,9 @@ def _output(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Sources:
     return NOTHING
 
 
-def _group(scope: Scope, select: exp.Select, group: exp.Expr, items: list[Field | Rest]) -> None:
+def _group(scope: Scope, group: exp.Expr, items: list[Field | Rest]) -> None:
     if group.args.get("all"):
-        for node, item in _plain_items(select, items):
+        for node, item in _plain_items(scope, items):
             if node is None or node.find(exp.AggFunc) is None:
                 scope.depend(_of(item))
     for node in _flat_grouping(group):
@@ -350,9 +353,9 @@ def _group(scope: Scope, select: exp.Select, group: exp.Expr, items: list[Field 
         scope.depend(_output(scope, node, items) if number else evaluate(scope, node, kind=EXPRESSION))
 
 
-def _plain_items(select: exp.Select, items: list[Field | Rest]) -> Iterator[tuple[exp.Expr | None, Field | Rest]]:
-    """Projections with what they produce; without them where a star made them differ in number."""
-    nodes = select.expressions
+def _plain_items(scope: Scope, items: list[Field | Rest]) -> Iterator[tuple[exp.Expr | None, Field | Rest]]:
+    """What is produced, with the projection that each came from; without it where columns were left out again."""
+    nodes = scope.projected
     if len(nodes) == len(items):
         yield from zip(nodes, items, strict=True)
     else:

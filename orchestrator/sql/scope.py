@@ -63,6 +63,8 @@ class Scope:
     """{alias that is given later: its expression}, in dialects that allow that"""
     aliases_seen: bool = False
     """True where the clause at hand may use the names that SELECT gives."""
+    projected: list[exp.Expr] = field(default_factory=list)
+    """The projection behind each output column."""
     windows: dict[str, exp.Expr] = field(default_factory=dict)
     indirect: Sources = field(default_factory=dict)
 
@@ -91,7 +93,7 @@ class Scope:
             return found
         if (row := self._row(name)) is not None:
             return row
-        if name.lower() in _ALWAYS_THERE:
+        if name.lower() in _ALWAYS_THERE or name.lower() in self.walk.variables or self.walk.procedural:
             return Field(name, {})
         self._unknown(name, node)
         starred = [bound for bound in self.bounds if bound.starred]

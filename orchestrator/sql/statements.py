@@ -34,7 +34,6 @@ _NO_DATA = (
     exp.Refresh,
     exp.Cache,
     exp.Uncache,
-    exp.Declare,
     exp.Semicolon,
 )
 _HARMLESS_COMMANDS = frozenset(
@@ -94,7 +93,13 @@ def write(walk: Walk, node: exp.Expr, *, env: Environment) -> Written:
             return Written()
         case exp.Command():
             return _command(walk, node)
-        case exp.Describe() | exp.Summarize() | exp.Show():
+        case exp.Summarize():
+            run_query(walk, node, env=env)
+            return Written()
+        case exp.Describe() | exp.Show():
+            return Written()
+        case exp.Declare():
+            _declare(walk, node)
             return Written()
         case exp.Drop():
             _forget(walk, node)
@@ -626,6 +631,12 @@ def _use(walk: Walk, node: exp.Use) -> Written:
     return Written()
 
 
+def _declare(walk: Walk, node: exp.Declare) -> None:
+    for item in node.expressions:
+        names = item.this if isinstance(item.this, list) else [item.this]
+        walk.variables.update(name.name.lower() for name in names)
+
+
 def _alter(walk: Walk, node: exp.Alter) -> Written:
     for action in node.args.get("actions") or ():
         if isinstance(action, (exp.AlterRename, exp.SwapTable)) and isinstance(action.this, exp.Table):
@@ -665,7 +676,7 @@ def _forget(walk: Walk, node: exp.Drop) -> None:
 
 def _command(walk: Walk, node: exp.Command) -> Written:
     word = str(node.this).upper().split(" ")[0]
-    if word == "UNLOAD" and (found := _UNLOAD.search(str(node.expression))) is not None:
+    if word == "UNLOAD" and (found := _UNLOAD.search(node.expression.name)) is not None:
         return _unload(walk, found["query"].replace("''", "'"), found["place"])
     if word not in _HARMLESS_COMMANDS:
         walk.unsure(f"{word} is not understood")

@@ -18,6 +18,7 @@ from orchestrator.sql.schema import Schema
 if TYPE_CHECKING:
     from orchestrator.sql.scope import Scope
 
+_SCHEMAS_UNSAID = {"tsql": "dbo", "duckdb": "main"}
 MAX_DEPTH = 120
 """Queries inside queries. Python's own stack ends at about three times as many."""
 MAX_WORK = 400_000
@@ -50,6 +51,10 @@ class Walk:
     """Tables that the script made and dropped again."""
     written_before: dict[str, None] = field(default_factory=dict)
     """What earlier statements of the script wrote."""
+    variables: set[str] = field(default_factory=set)
+    """Names that the script declares."""
+    procedural: bool = False
+    """True inside a routine: names that no table has are its variables."""
     depth: int = 0
     work: int = 0
     offset: int = 0
@@ -80,7 +85,10 @@ class Walk:
 
     def position(self, node: exp.Expr | None) -> tuple[int, int]:
         """(line, column) of a node, both 1-based; of the first name in it where it has no place of its own."""
-        start = _start(node) + self.offset
+        return self.place(_start(node) + self.offset)
+
+    def place(self, start: int) -> tuple[int, int]:
+        """(line, column) of a character."""
         if self._lines is None:
             self._lines = [0, *(at + 1 for at, char in enumerate(self.sql) if char == "\n")]
         line = bisect_right(self._lines, start)
@@ -91,6 +99,8 @@ class Walk:
     def parts(self, node: exp.Table) -> tuple[str, ...]:
         """The normalised name of a table, completed with the defaults: (database, schema, table), as far as known."""
         names = [part for part in (node.args.get("catalog"), node.args.get("db"), node.this) if part is not None]
+        if len(names) == 3 and names[1] == "":  # shop..orders
+            names[1] = exp.to_identifier(_SCHEMAS_UNSAID.get(self.dialect.name, "public"))
         quoted = [name for name in names if isinstance(name, (exp.Identifier, exp.Dot, exp.Var))]
         folded = [part for name in quoted for part in self._part(name)]
         return self.completed(folded)

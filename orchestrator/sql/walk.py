@@ -50,6 +50,8 @@ class Walk:
     """Tables that the script made and dropped again."""
     written_before: dict[str, None] = field(default_factory=dict)
     """What earlier statements of the script wrote."""
+    places: bool = False
+    """True to note of each column which of the relations in FROM it is of; fingerprints need that."""
     depth: int = 0
     work: int = 0
     offset: int = 0

@@ -12,9 +12,9 @@ texts, and compared then.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sqlglot
 from sqlglot import exp
@@ -22,33 +22,26 @@ from sqlglot.dialects.dialect import Dialect as Grammar
 from sqlglot.errors import SqlglotError
 
 from orchestrator.sql.dialects import dialect_of
+from orchestrator.sql.functions import aggregates, is_table_function, is_volatile, multiplies, needs_order, windows
 from orchestrator.sql.model import ANALYZER_VERSION, Fingerprint
 from orchestrator.sql.parsing import parse_script
 from orchestrator.sql.queries import run_query
 from orchestrator.sql.relations import Field, Relation, Rest
-from orchestrator.sql.schema import Schema, build_schema
+from orchestrator.sql.schema import Schema, build_schema, split_name
 from orchestrator.sql.scope import Scope
 from orchestrator.sql.walk import Environment, TooLargeError, Walk
 
-_VOLATILE = (
-    exp.CurrentDate,
-    exp.CurrentDatetime,
-    exp.CurrentTime,
-    exp.CurrentTimestamp,
-    exp.CurrentUser,
-    exp.Rand,
-    exp.Randn,
-    exp.Uuid,
-)
-_VOLATILE_NAMES = frozenset(
+_SELECT_CLAUSES = frozenset(
     (
-        *("now", "today", "getdate", "getutcdate", "sysdate", "sysdatetime", "systimestamp", "clock_timestamp"),
-        *("statement_timestamp", "transaction_timestamp", "timeofday", "localtime", "localtimestamp", "unix_timestamp"),
-        *("random", "rand", "randn", "setseed", "uuid", "gen_random_uuid", "generate_uuid", "uuid_string", "newid"),
-        *("nextval", "currval", "lastval", "txid_current", "session_user", "user", "current_setting", "seq4", "seq8"),
-        *("current_date", "current_timestamp", "current_time", "getvariable", "pg_backend_pid", "version"),
+        *("with_", "expressions", "hint", "distinct", "from_", "exclude", "laterals", "joins", "prewhere", "where"),
+        *("group", "having", "qualify", "windows", "distribute", "sort", "cluster", "order", "limit", "offset"),
+        *("locks", "sample", "format"),
     )
 )
+_TABLE_PARTS = frozenset(("this", "db", "catalog", "alias", "hints", "sample", "pivots"))
+_ORDERS = ("order", "sort", "distribute", "cluster")
+_COLUMNS_BEFORE_ALIASES = frozenset(("duckdb", "postgres", "redshift", "snowflake"))
+"""Dialects in which GROUP BY takes a name for a column of FROM first, and for one of SELECT only then."""
 
 
 class _OpaqueError(Exception):
@@ -84,20 +77,24 @@ def fingerprint(
     except TooLargeError as exc:
         return Fingerprint(raw=raw, reasons=(str(exc),), **common)
     tokens = token_digest(sql, dialect=dialect)
+    walk.places = True
     if len(statements) != 1 or walk.reasons:
         reason = next(iter(walk.reasons), "it is not one query")
         return Fingerprint(raw=raw, tokens=tokens, reasons=(reason,), **common)
-    digester = _Digester(walk, relations or {})
     statement = statements[0]
+    digester = _Digester(walk, relations or {}, statement)
     whole = digester.whole(statement)
     try:
         relation = run_query(walk, statement, env=Environment())
         if not isinstance(statement, (exp.Query, exp.Values, exp.Pivot)) or relation.rests:
             raise _OpaqueError("not all of its columns are known")
+        if walk.reasons:
+            raise _OpaqueError(next(iter(walk.reasons)))
         rows = digester.rows(relation)
         columns = [(item.name, digester.field(item)) for item in relation.fields]
     except (_OpaqueError, TooLargeError) as exc:
-        return Fingerprint(raw=raw, tokens=tokens, whole=whole.text, reasons=(str(exc),), **common)
+        reads = digester.reads()
+        return Fingerprint(raw=raw, tokens=tokens, whole=whole.text, reads=reads, reasons=(str(exc),), **common)
     except RecursionError:
         return Fingerprint(raw=raw, tokens=tokens, reasons=("it is nested too deeply",), **common)
     return Fingerprint(
@@ -108,7 +105,8 @@ def fingerprint(
         columns=tuple((name, digest.text) for name, digest in columns),
         volatile_rows=rows.volatile,
         volatile_columns=tuple(name for name, digest in columns if digest.volatile),
-        ordered=digester.order(statement),
+        ordered=digester.order(),
+        reads=digester.reads(),
         **common,
     )
 
@@ -133,11 +131,14 @@ def token_digest(sql: str, *, dialect: str) -> str:
 class _Digester:
     """Digests of one analysis; each column and relation is digested once."""
 
-    def __init__(self, walk: Walk, keys: Mapping[str, str]) -> None:
+    def __init__(self, walk: Walk, keys: Mapping[str, str], statement: exp.Expr) -> None:
         self.walk = walk
         self.keys = keys
+        self.tops = list(_tops(statement))
+        """The query itself, with that in its parentheses: their ORDER BY decides about nothing else."""
         self._fields: dict[int, _Digest] = {}
         self._relations: dict[int, _Digest] = {}
+        self._bases: dict[tuple[int, bool], _Digest | None] = {}
         self._kept: list[object] = []
         """What has a digest stays alive, or its id would be another's."""
 
@@ -157,6 +158,11 @@ class _Digester:
         if origin is None:
             raise _OpaqueError(f"where {item.name} comes from is not told in parts")
         match origin.what:
+            case "at":
+                scope, at, inner = origin.parts
+                digest = self.field(inner)
+                # Of several relations in one FROM it must be told which: one table may stand there twice.
+                return digest if len(scope.bounds) == 1 else _together(f"at {at}", [digest])
             case "base":
                 ((table, column),) = item.sources
                 return _Digest(_hash("column", self.keys.get(table, table), column.lower()))
@@ -175,10 +181,10 @@ class _Digester:
                 digest = self.field(whole)
                 return _Digest(_hash("part", digest.text, *names), digest.volatile)
             case "row":
-                return _together("row", self._items(origin.parts))
+                return self._row(origin.parts[1])
             case "values":
                 node, at = origin.parts
-                return _Digest(_hash("values", self.whole(node).text, str(at)), self.whole(node).volatile)
+                return _together(f"value {at}", [self._values(node)])
             case "call":
                 node, scope, name = origin.parts
                 call = self._call(node, scope)
@@ -199,6 +205,13 @@ class _Digester:
                 raise _OpaqueError("not all of its columns are known")
             found.append(self.field(item))
         return found
+
+    def _row(self, items: Iterable[Field | Rest]) -> _Digest:
+        """Of a whole row: the names in it count."""
+        known = list(items)
+        return _together(
+            "row", [*(_Digest(item.name) for item in known if isinstance(item, Field)), *self._items(known)]
+        )
 
     # Rows
 
@@ -224,25 +237,42 @@ class _Digester:
                 node, left, right = origin.parts
                 parts = [self.rows(left), self.rows(right)]
                 distinct = not isinstance(node, exp.Union) or node.args.get("distinct") is not False
+                by = "by name" if node.args.get("by_name") else ""
                 if distinct:
                     # Columns that lose duplicates decide about rows, in their order.
                     parts += [*self._items(left.items), *self._items(right.items)]
-                by = "by name" if node.args.get("by_name") else ""
+                    parts += [_Digest(item.name) for item in (*left.fields, *right.fields) if by]
+                if any(node.args.get(name) for name in ("side", "kind", "on")):
+                    raise _OpaqueError("a set operation with CORRESPONDING is not told in parts")
                 return _together(f"{type(node).__name__} {distinct} {by}", parts)
             case "limit":
-                node, inner = origin.parts
-                order = node.args.get("order")
-                clauses = [node.args.get("limit"), node.args.get("offset"), order]
-                limits = [self.whole(clause) for clause in clauses if clause is not None]
-                named = self._items(inner.items) if order is not None else []
-                return _together("limit", [self.rows(inner), *limits, *named], volatile=order is None)
+                return self._limit(*origin.parts)
             case "values":
-                return self.whole(origin.parts[0])
+                return self._values(origin.parts[0])
             case "call":
                 return self._call(origin.parts[0], origin.parts[1])
             case "pivot":
                 return self._pivot(*origin.parts[:3])
         raise _OpaqueError(f"{origin.what} is no relation")
+
+    def _limit(self, node: exp.Expr, inner: Relation) -> _Digest:
+        """A set operation or parentheses with their own ORDER BY and LIMIT."""
+        order = node.args.get("order")
+        limits = [clause for name in ("limit", "offset") if (clause := node.args.get(name)) is not None]
+        if not limits and any(node is top for top in self.tops):
+            return self.rows(inner)
+        clauses = [*limits, *([order] if order is not None else [])]
+        if any(clause.find(exp.Query) is not None for clause in clauses):
+            raise _OpaqueError("a subquery in LIMIT is not told in parts")
+        parts = [self.rows(inner), *(self.whole(clause) for clause in clauses)]
+        if order is not None:
+            parts += [*self._items(inner.items), *(_Digest(item.name) for item in inner.fields)]
+        return _together("limit", parts, volatile=bool(limits) and order is None)
+
+    def _values(self, node: exp.Expr) -> _Digest:
+        if node.find(exp.Column, exp.Query) is not None:
+            raise _OpaqueError("VALUES that look at other tables are not told in parts")
+        return self.whole(node, without=("alias",))
 
     def _call(self, node: exp.Expr, scope: Scope) -> _Digest:
         plain = {name: value for name, value in node.args.items() if name not in ("alias",)}
@@ -259,43 +289,81 @@ class _Digester:
 
     def _select(self, scope: Scope, select: exp.Select, items: list[Field | Rest]) -> _Digest:
         arguments = select.args
-        for name in ("match", "connect", "pivots", "for_", "operation_modifiers"):
-            if arguments.get(name):
-                raise _OpaqueError(f"{name.upper()} is not told in parts")
+        for name, value in arguments.items():
+            if value and name not in _SELECT_CLAUSES:
+                raise _OpaqueError(f"{name.strip('_').upper()} is not told in parts")
         sources = [self.rows(bound.relation) for bound in scope.bounds]
-        parts = self._joins(scope, select)
-        for name in ("where", "prewhere", "having", "qualify"):
+        parts = [*self._conditions(scope, select), *self._grouping(scope, select, items)]
+        parts += self._multiplied(scope, select)
+        for name in ("having", "qualify"):
             if (clause := arguments.get(name)) is not None:
-                parts.append(_together(name, [self.expression(clause.this, scope)]))
-        parts += self._grouping(scope, select, items)
+                parts.append(_together(name, [self.expression(clause.this, scope), *self._named(clause.this, scope)]))
+        limits = [arguments[name] for name in ("limit", "offset") if arguments.get(name) is not None]
+        order = self._order(scope, select, items)
         if (distinct := arguments.get("distinct")) is not None:
             on = distinct.args.get("on")
             if on is None:
                 parts += [_Digest("distinct"), *self._items(items)]
             else:
-                parts += [_Digest("distinct on"), self.expression(on, scope), *self._order(scope, select, items)]
+                first = [self._argument(on, scope, frozenset()), *self._named(on, scope), *order]
+                parts.append(_together("distinct on", first, volatile=not order))
         if arguments.get("sample") is not None:
             parts.append(_Digest(self.whole(arguments["sample"]).text, volatile=True))
-        if arguments.get("limit") is not None or arguments.get("offset") is not None:
-            limits = [self.whole(arguments[name]) for name in ("limit", "offset") if arguments.get(name) is not None]
-            order = self._order(scope, select, items)
-            parts.append(_together("limit", [*limits, *order], volatile=not order))
+        if limits:
+            if any(limit.expressions for limit in limits):
+                raise _OpaqueError("LIMIT BY is not told in parts")
+            clauses = [self._argument(limit, scope, frozenset()) for limit in limits]
+            parts.append(_together("limit", [*clauses, *order], volatile=not order))
+        elif order and not any(select is top for top in self.tops):
+            parts.append(_together("in order", order))  # whoever reads it may take its rows as they come
         if len(sources) == 1 and not parts:
             return sources[0]  # it lets through whatever rows it reads
         return _together("select", [*sources, *parts])
 
+    def _conditions(self, scope: Scope, select: exp.Select) -> list[_Digest]:
+        """What holds before anything is grouped."""
+        parts, dialect = self._joins(scope, select), self.walk.dialect
+        for name in ("where", "prewhere"):
+            if (clause := select.args.get(name)) is not None:
+                aliases = dialect.alias_in_where and dialect.name not in _COLUMNS_BEFORE_ALIASES
+                named = self._named(clause.this, scope, plain=True) if aliases else []
+                parts.append(_together(name, [self.expression(clause.this, scope), *named]))
+        return parts
+
+    def _base(self, scope: Scope, *, grouped: bool) -> _Digest:
+        """Of the rows that an aggregate runs over; those that a window does, where the SELECT is `grouped` first."""
+        key = (id(scope), grouped)
+        if key not in self._bases:
+            self._bases[key] = None
+            select = scope.select
+            if select is None:
+                raise _OpaqueError("an aggregate outside of SELECT")
+            parts = [self.rows(bound.relation) for bound in scope.bounds]
+            conditions = [*self._conditions(scope, select), *self._grouping(scope, select, scope.items)]
+            having = select.args.get("having")
+            if grouped and having is not None:
+                conditions.append(_together("having", [self.expression(having.this, scope)]))
+            self._kept.append(scope)
+            single = len(parts) == 1 and not conditions
+            self._bases[key] = parts[0] if single else _together("base", [*parts, *conditions])
+        found = self._bases[key]
+        if found is None:
+            raise _OpaqueError("an aggregate decides about the rows that it runs over")
+        return found
+
     def _joins(self, scope: Scope, select: exp.Select) -> list[_Digest]:
         from_ = select.args.get("from_")
-        first = [from_.this] if from_ is not None else []
+        joins = select.args.get("joins") or ()
         parts: list[_Digest] = []
-        for node in [*first, *(join.this for join in select.args.get("joins") or ())]:
-            if any(node.args.get(name) for name in ("joins", "laterals", "version", "when", "changes")):
-                raise _OpaqueError("joins inside parentheses are not told in parts")
+        for node in [*([from_.this] if from_ is not None else []), *(join.this for join in joins)]:
+            self._refuse_parts(node)
             if node.args.get("sample") is not None:
                 parts.append(_Digest(self.whole(node.args["sample"]).text, volatile=True))
-        for join in select.args.get("joins") or ():
+        for join in joins:
             words = [str(join.args.get(name) or "").upper() for name in ("method", "side", "kind")]
             kind = " ".join(word for word in words if word not in ("", "INNER", "OUTER"))
+            if "POSITIONAL" in kind or any(join.args.get(name) for name in ("joins", "nearest", "expressions")):
+                raise _OpaqueError("joins by position and inside parentheses are not told in parts")
             conditions = [join.args.get("on"), join.args.get("match_condition")]
             on = [self.expression(node, scope) for node in conditions if node is not None]
             parts.append(_together(f"join {kind}", on))
@@ -304,11 +372,19 @@ class _Digester:
                 parts.append(_together(name, [self._joined("using", item.origin.parts[1:])]))
         return parts
 
-    def _grouping(self, scope: Scope, select: exp.Select, items: list[Field | Rest]) -> list[_Digest]:
-        """Groups; whether everything is one group; what a projection multiplies."""
+    def _refuse_parts(self, node: exp.Expr) -> None:
+        """Things in FROM that change what is read."""
+        plain = not isinstance(node, exp.Table) or isinstance(node.this, (exp.Identifier, exp.Dot))
+        known = _TABLE_PARTS if plain else _TABLE_PARTS | {"ordinality", "rows_from"}
+        for name, value in node.args.items():
+            nested = name in ("joins", "laterals", "version", "when", "changes")
+            if value and (nested or (isinstance(node, exp.Table) and name not in known)):
+                raise _OpaqueError(f"{name.upper()} inside FROM is not told in parts")
+
+    def _grouping(self, scope: Scope, select: exp.Select, items: Sequence[Field | Rest]) -> list[_Digest]:
+        """Groups, or whether everything is one group."""
         group = select.args.get("group")
         parts: list[_Digest] = []
-        aggregates = any(_aggregates(node) for node in select.expressions)
         if group is not None:
             parts.append(_Digest("group"))
             for node in group.expressions:
@@ -316,44 +392,82 @@ class _Digester:
             for name in ("grouping_sets", "cube", "rollup", "totals"):
                 if group.args.get(name):
                     parts.append(self._argument(group.args[name], scope, frozenset()))
+                    if _numbered(group):
+                        parts += self._items(items)
             if group.args.get("all"):
                 if len(items) != len(select.expressions):
                     raise _OpaqueError("GROUP BY ALL over a star")
                 pairs = zip(select.expressions, items, strict=True)
-                parts += self._items(item for node, item in pairs if not _aggregates(node))
-        elif aggregates or select.args.get("having") is not None:
+                parts += self._items(item for node, item in pairs if not aggregates(node))
+        elif select.args.get("having") is not None or any(aggregates(node) for node in select.expressions):
             parts.append(_Digest("one group"))
-        for node in select.expressions:
-            if node.find(exp.UDTF, exp.Explode, exp.Posexplode, exp.Inline, exp.ExplodingGenerateSeries) is not None:
-                parts.append(_together("multiplied", [self.expression(_inner(node), scope)]))
         return parts
 
-    def _grouped(self, node: exp.Expr, scope: Scope, items: list[Field | Rest]) -> _Digest:
+    def _multiplied(self, scope: Scope, select: exp.Select) -> list[_Digest]:
+        """What in the SELECT list makes more or fewer rows."""
+        nodes = [_inner(node) for node in select.expressions if multiplies(node)]
+        return [_together("multiplied", [self.expression(node, scope)]) for node in nodes]
+
+    def _grouped(self, node: exp.Expr, scope: Scope, items: Sequence[Field | Rest]) -> _Digest:
         if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit():
             at = int(node.name) - 1
             if 0 <= at < len(items):
                 return self._items([items[at]])[0]
+        if _numbered(node):
+            return _together("group", [self.whole(node), *self._items(items)])
         scope.aliases_seen = True
-        return self.expression(node, scope)
+        digest = self.expression(node, scope)
+        if self.walk.dialect.name in _COLUMNS_BEFORE_ALIASES:
+            return digest
+        return _together("group", [digest, *self._named(node, scope, plain=True)])
 
-    def _order(self, scope: Scope, select: exp.Select, items: list[Field | Rest]) -> list[_Digest]:
-        order = select.args.get("order")
+    def _named(self, node: Any, scope: Scope, *, plain: bool = False) -> list[_Digest]:
+        """Of the columns of SELECT that a clause may mean by its names: dialects differ in whether they come first.
+
+        `plain` leaves out those that the clause cannot mean since they look at other rows.
+        """
         found: list[_Digest] = []
-        for ordered in order.expressions if order is not None else ():
-            node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
-            direction = f"{bool(ordered.args.get('desc'))} {ordered.args.get('nulls_first')}"
-            plain = isinstance(node, exp.Column) and not node.args.get("table")
-            alias = scope.aliases.get(self.walk.dialect.column(node.name)) if plain else None
-            digest = self.field(alias) if alias is not None else self._grouped(node, scope, items)
-            found.append(_together(f"order {direction}", [digest]))
+        for part in node if isinstance(node, list) else [node]:
+            for column in part.find_all(exp.Column):
+                alias = scope.aliases.get(self.walk.dialect.column(column.name))
+                if alias is None or column.args.get("table"):
+                    continue
+                origin = alias.origin
+                over_rows = origin is not None and origin.what == "expression" and _over_rows(origin.parts[0])
+                if not (plain and over_rows):
+                    found.append(self.field(alias))
         return found
+
+    def _order(self, scope: Scope, select: exp.Select, items: Sequence[Field | Rest]) -> list[_Digest]:
+        found: list[_Digest] = []
+        for name in _ORDERS:
+            clause = select.args.get(name)
+            for ordered in clause.expressions if clause is not None else ():
+                found.append(_together(name, [self._ordered(ordered, scope, items)]))
+        return found
+
+    def _ordered(self, ordered: exp.Expr, scope: Scope, items: Sequence[Field | Rest]) -> _Digest:
+        if ordered.args.get("with_fill"):
+            raise _OpaqueError("WITH FILL is not told in parts")
+        node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
+        direction = f"{bool(ordered.args.get('desc'))} {ordered.args.get('nulls_first')}"
+        plain = isinstance(node, exp.Column) and not node.args.get("table")
+        alias = scope.aliases.get(self.walk.dialect.column(node.name)) if plain else None
+        if alias is not None:
+            return _together(direction, [self.field(alias)])
+        if isinstance(node, exp.Literal) and not node.is_string:
+            return _together(direction, [self._grouped(node, scope, items)])
+        if isinstance(node, (exp.Var, exp.Star)):
+            return _together(direction, [self.whole(node), *self._items(items)])
+        scope.aliases_seen = True
+        return _together(direction, [self.expression(node, scope), *self._named(node, scope)])
 
     # Expressions
 
     def expression(self, node: exp.Expr, scope: Scope, locals_: frozenset[str] = frozenset()) -> _Digest:
         """Of a value."""
         match node:
-            case exp.Alias() | exp.Paren():
+            case exp.Paren():
                 return self.expression(node.this, scope, locals_)
             case exp.Column() if isinstance(node.this, exp.Identifier):
                 if locals_ and node.parts[0].name.lower() in locals_:
@@ -363,7 +477,9 @@ class _Digester:
                 bound = scope.find((self.walk.dialect.table(node.table),))
                 if bound is None:
                     raise _OpaqueError("a star of something unknown")
-                return _together("row", self._items(bound.relation.items))
+                return self._row(bound.relation.items)
+            case exp.Star():
+                return self._row(scope.star())
             case exp.Exists() if isinstance(node.this, exp.Query):
                 return _together("exists", [self.rows(self._query(node.this, scope))])
             case exp.Query() | exp.Values():
@@ -387,20 +503,31 @@ class _Digester:
         found = scope.column(node)
         if isinstance(node.this, exp.Identifier) and _is_pseudo(found):
             return _Digest(_hash("pseudo", node.sql().lower()), volatile=True)
-        return self.field(found)
+        level = _level(found, scope)
+        digest = self.field(found)
+        if level:
+            digest = _together(f"{level} out", [digest])
+        alias = scope.aliases.get(found.name) if self.walk.dialect.name == "clickhouse" else None
+        # ClickHouse takes a name for that of another expression before it takes it for a column.
+        if alias is None or alias is found or alias.origin is found.origin or node.args.get("table"):
+            return digest
+        if alias.origin is not None and alias.origin.what == "expression" and node in alias.origin.parts[0].walk():
+            return digest
+        return _together("either", [digest, self.field(alias)])
 
     def _generic(self, node: exp.Expr, scope: Scope, locals_: frozenset[str]) -> _Digest:
         name = type(node).__name__
         if isinstance(node, exp.Anonymous):
             name = f"function {node.name.lower()}"
-        volatile = isinstance(node, _VOLATILE) or (
-            isinstance(node, (exp.Anonymous, exp.Func)) and _function_name(node) in _VOLATILE_NAMES
-        )
         given = {key: value for key, value in node.args.items() if value not in (None, False, [])}
         if isinstance(node, exp.Anonymous):
             given.pop("this", None)
+        if isinstance(node, exp.Count):
+            given = {key: value for key, value in given.items() if not _is_star(value)}
         parts = [_together(key, [self._argument(value, scope, locals_)]) for key, value in sorted(given.items())]
-        return _together(name, parts, volatile=volatile)
+        if isinstance(node, exp.AggFunc) or is_table_function(node):
+            parts.append(self._base(scope, grouped=False))
+        return _together(name, parts, volatile=is_volatile(node))
 
     def _argument(self, value: Any, scope: Scope, locals_: frozenset[str]) -> _Digest:
         if isinstance(value, exp.Expr):
@@ -420,7 +547,10 @@ class _Digester:
             if not isinstance(window, exp.Window) or window is node:
                 raise _OpaqueError(f"the window {named.name} is not known")
             parts.append(self._window(window, scope, locals_))
-        return _together("window", parts)
+        if node.args.get("over") is None:
+            return _together("window", parts)
+        volatile = needs_order(node.this) and not _has_order(node, scope)
+        return _together("window", [*parts, self._base(scope, grouped=True)], volatile=volatile)
 
     def _query(self, node: exp.Expr, scope: Scope) -> Relation:
         return run_query(self.walk, node, env=scope.env.inside(scope))
@@ -437,15 +567,18 @@ class _Digester:
             if isinstance(value, exp.Table) and isinstance(value.this, exp.Identifier):
                 name = ".".join(self.walk.parts(value))
                 words += [key, "table", self.keys.get(name, name)]
-                rest = {k: v for k, v in value.args.items() if k not in ("this", "db", "catalog")}
-                waiting += [(k, v) for k, v in sorted(rest.items()) if v]
+                rest = {k: v for k, v in value.args.items() if v and k not in ("this", "db", "catalog")}
+                words.append(str(len(rest)))
+                waiting += sorted(rest.items())
             elif isinstance(value, exp.Identifier):
                 words += [key, self.walk.dialect.column(value.name, quoted=bool(value.args.get("quoted")))]
             elif isinstance(value, exp.Expr):
                 words += [key, type(value).__name__]
-                volatile = volatile or isinstance(value, _VOLATILE) or _function_name(value) in _VOLATILE_NAMES
+                volatile = volatile or is_volatile(value)
                 skipped = without if value is node else ()
-                waiting += [(k, v) for k, v in sorted(value.args.items()) if v and k not in skipped]
+                below = [(k, v) for k, v in sorted(value.args.items()) if v and k not in skipped]
+                words.append(str(len(below)))
+                waiting += below
             elif isinstance(value, list):
                 words.append(f"[{len(value)}")
                 waiting += [(key, item) for item in value]
@@ -453,10 +586,81 @@ class _Digester:
                 words += [key, str(value)]
         return _Digest(_hash(*words), volatile)
 
-    def order(self, statement: exp.Expr) -> str:
+    def order(self) -> str:
         """Of the ORDER BY of the whole query, which decides about no row."""
-        order = statement.args.get("order")
-        return self.whole(order).text if order is not None else ""
+        found = (self.whole(order).text for top in self.tops if (order := top.args.get("order")) is not None)
+        return next(found, "")
+
+    def reads(self) -> str:
+        """Of the columns of all tables that are read, as the schema knows them."""
+        words: list[str] = []
+        for name in sorted(self.walk.reads, key=lambda name: self.keys.get(name, name)):
+            items = self.walk.schema.relation(split_name(name)).items
+            words += [self.keys.get(name, name), *(item.name if isinstance(item, Field) else "*" for item in items), ""]
+        return _hash(*words)
+
+
+def _tops(statement: exp.Expr) -> Iterator[exp.Expr]:
+    yield statement
+    while isinstance(statement, exp.Subquery) and not any(statement.args.get(name) for name in ("limit", "offset")):
+        statement = statement.this
+        yield statement
+
+
+def _level(found: Field, scope: Scope) -> int:
+    """How many queries further out a column is."""
+    home = _home(found)
+    level, around = 0, scope
+    while around is not home:
+        if around.parent is None or home is None:
+            raise _OpaqueError(f"which query {found.name} belongs to is not told")
+        level, around = level + 1, around.parent
+    return level
+
+
+def _home(found: Field) -> Scope | None:
+    """The scope in which a name stands for this column."""
+    origin = found.origin
+    if origin is None:
+        raise _OpaqueError(f"where {found.name} comes from is not told in parts")
+    match origin.what:
+        case "at" | "row":
+            return cast("Scope", origin.parts[0])
+        case "expression" | "pivot" | "call":
+            return cast("Scope", origin.parts[1])
+        case "either":
+            return _home(origin.parts[1])
+        case "part":
+            return _home(origin.parts[0])
+    return None
+
+
+def _has_order(window: exp.Window, scope: Scope) -> bool:
+    """True if a window says in which order it sees rows, itself or through its name."""
+    seen: set[int] = set()
+    found: exp.Expr | None = window
+    while isinstance(found, exp.Window) and id(found) not in seen:
+        seen.add(id(found))
+        if found.args.get("order") is not None:
+            return True
+        named = found.args.get("alias")
+        found = scope.windows.get(named.name.lower()) if named is not None else None
+    return False
+
+
+def _over_rows(node: exp.Expr) -> bool:
+    return aggregates(node) or windows(node)
+
+
+def _numbered(node: exp.Expr) -> bool:
+    """True if numbers in it may stand for columns of SELECT: inside of ROLLUP and the like."""
+    if not isinstance(node, (exp.Group, exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)):
+        return False
+    return any(not literal.is_string for literal in node.find_all(exp.Literal))
+
+
+def _is_star(node: Any) -> bool:
+    return isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star))
 
 
 def _together(what: str, parts: Iterable[_Digest], *, volatile: bool = False) -> _Digest:
@@ -468,24 +672,5 @@ def _inner(node: exp.Expr) -> exp.Expr:
     return node.this if isinstance(node, exp.Alias) else node
 
 
-def _aggregates(node: exp.Expr) -> bool:
-    """True if the expression aggregates over the rows of its SELECT: not over a window, nor inside a subquery."""
-    waiting = [node]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, (exp.Query, exp.Window)):
-            continue
-        if isinstance(found, exp.AggFunc):
-            return True
-        waiting += found.iter_expressions()
-    return False
-
-
 def _is_pseudo(found: Field) -> bool:
     return found.origin is None and not found.sources
-
-
-def _function_name(node: exp.Expr) -> str:
-    if isinstance(node, exp.Anonymous):
-        return str(node.name.lower())
-    return str(type(node).key) if isinstance(node, exp.Func) else ""

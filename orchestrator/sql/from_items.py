@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.relations import COPY, EXPRESSION, Field, Origin, Relation, Rest, Sources, merged
+from orchestrator.sql.relations import COPY, EXPRESSION, Field, Origin, Relation, Rest, Sources, merged, placed
 from orchestrator.sql.scope import Bound, Scope
 from orchestrator.sql.walk import Walk
 
@@ -138,7 +138,7 @@ def _add(scope: Scope, relation: Relation, node: exp.Expr, *, path: tuple[str, .
                 if name.columns:
                     relation = renamed(scope.walk, relation, _columns_of(scope, name))
     bound = Bound(path, relation, table=table)
-    scope.bounds.append(bound)
+    scope.bind(bound)
     return bound
 
 
@@ -331,7 +331,7 @@ def _unnest(scope: Scope, node: exp.Unnest) -> None:
         items.insert(0, Field(dialect.column(path[-1] if path else "unnest"), everything))
     if dialect.name == "bigquery" or not columns:
         items.append(Rest(sources=everything, greedy=False))
-    scope.bounds.append(Bound(path, _called(scope, node, items)))
+    scope.bind(Bound(path, _called(scope, node, items)))
 
 
 def _called(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Relation:
@@ -369,7 +369,7 @@ def _lateral(scope: Scope, node: exp.Lateral) -> None:
     items: list[Field | Rest] = [Field(name, sources) for name in columns]
     if not columns:
         items = [Rest(sources=sources, greedy=False)]
-    scope.bounds.append(Bound(path, _called(scope, node, items)))
+    scope.bind(Bound(path, _called(scope, node, items)))
 
 
 def values(scope: Scope, node: exp.Values) -> Relation:
@@ -419,6 +419,8 @@ def _join(scope: Scope, join: exp.Join) -> None:
 
         last = scope.bounds[-1]
         last.relation = pivoted(scope, last.relation, pivot)
+        if scope.walk.places:
+            last.relation = placed(last.relation, scope, len(scope.bounds) - 1)
 
 
 def _using(join: exp.Join) -> Iterator[exp.Expr]:
@@ -452,5 +454,5 @@ def _in_bounds(name: str, bounds: list[Bound]) -> Field:
     found = [item for bound in bounds if bound.starred and (item := bound.relation.find(name)) is not None]
     if found:
         return found[0]
-    guessed = [rest.field(name).sources for bound in bounds for rest in bound.relation.candidates(name)]
-    return Field(name, merged(guessed[:1] if len(guessed) == 1 else guessed))
+    guessed = [rest.field(name) for bound in bounds for rest in bound.relation.candidates(name)]
+    return guessed[0] if len(guessed) == 1 else Field(name, merged(item.sources for item in guessed))

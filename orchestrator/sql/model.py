@@ -102,6 +102,8 @@ class Fingerprint:
     volatile_columns: tuple[str, ...] = ()
     ordered: str = ""
     """Of the ORDER BY of the whole query."""
+    reads: str = ""
+    """Of the columns of what it reads, by name: when those change the same text may mean something else."""
     reasons: tuple[str, ...] = ()
     """Why it could not be told in parts."""
     analyzer: int = ANALYZER_VERSION

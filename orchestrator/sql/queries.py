@@ -141,9 +141,15 @@ def _recursive(walk: Walk, body: exp.Expr, name: str, columns: list[str], env: E
         step = run_query(walk, operation.expression, env=inner)
         following = renamed(walk, _united(walk, operation, current, step), columns)
         if _same(following, current):
-            return current
+            break
         current = following
-    return current
+    return _without_origin(current)
+
+
+def _without_origin(relation: Relation) -> Relation:
+    """What repeats itself has no end that a fingerprint could begin with."""
+    items = [Field(item.name, item.sources, item.type) if isinstance(item, Field) else item for item in relation.items]
+    return Relation(items, indirect=relation.indirect, reads=relation.reads)
 
 
 def _same(left: Relation, right: Relation) -> bool:
@@ -251,7 +257,7 @@ def _joined(rests: Iterable[Rest], known: set[str]) -> Rest:
 
 
 def _select(walk: Walk, select: exp.Select, env: Environment) -> Relation:
-    scope = Scope(walk, env)
+    scope = Scope(walk, env, select=select)
     arguments = select.args
     if (from_ := arguments.get("from_")) is not None:
         bind(scope, from_.this)
@@ -267,7 +273,7 @@ def _select(walk: Walk, select: exp.Select, env: Environment) -> Relation:
     match_ = arguments.get("match")
     if match_ is not None:
         _match_recognize(scope, match_)
-    items = project(scope, select)
+    items = scope.items = project(scope, select)
     _rows(scope, select, items)
     if arguments.get("kind") == "STRUCT" or arguments.get("kind") == "VALUE":
         walk.unsure(f"SELECT AS {arguments['kind']} makes one column without a name")
@@ -379,11 +385,12 @@ def _flat_grouping(group: exp.Expr) -> Iterator[exp.Expr]:
 
 def _limited(walk: Walk, node: exp.Expr, relation: Relation, env: Environment) -> Relation:
     """A query in parentheses, or a set operation, with its own ORDER BY and LIMIT."""
-    if node.args.get("limit") is None and node.args.get("offset") is None:
+    order = node.args.get("order")
+    limited = node.args.get("limit") is not None or node.args.get("offset") is not None
+    if not limited and order is None:
         return relation
     indirect = dict(relation.indirect)
-    order = node.args.get("order")
-    for ordered in order.expressions if order is not None else ():
+    for ordered in order.expressions if order is not None and limited else ():
         inner = ordered.this if isinstance(ordered, exp.Ordered) else ordered
         for column in inner.find_all(exp.Column):
             if (found := relation.lookup(walk.dialect.column(column.name))) is not None:

@@ -17,7 +17,7 @@ NOTHING: Sources = {}
 
 
 OriginKind = Literal[
-    "base", "expression", "either", "part", "row", "set", "values", "call", "pivot", "select", "table", "limit"
+    "at", "base", "expression", "either", "part", "row", "set", "values", "call", "pivot", "select", "table", "limit"
 ]
 
 
@@ -59,12 +59,17 @@ class Rest:
     without: frozenset[str] = frozenset()
     greedy: bool = True
     """True when an unqualified name that nobody knows may well be one of these."""
+    place: tuple[Any, int] | None = field(default=None, compare=False, repr=False)
+    """(scope, number of the relation in its FROM), where that is asked for."""
 
     def field(self, name: str) -> Field:
         """The column of that name, should there be one."""
         sources = {**{(table, name): COPY for table in self.tables}, **(self.sources or {})}
         base = len(self.tables) == 1 and not self.sources
-        return Field(name, sources, origin=BASE if base else None)
+        origin = BASE if base else None
+        if origin is not None and self.place is not None:
+            origin = Origin("at", (*self.place, Field(name, sources, origin=BASE)))
+        return Field(name, sources, origin=origin)
 
     def all(self) -> Sources:
         """Where all of them come from."""
@@ -142,6 +147,17 @@ class Relation:
     def everything(self) -> Sources:
         """Where a whole row comes from."""
         return merged(item.sources if isinstance(item, Field) else item.all() for item in self.items)
+
+
+def placed(relation: Relation, scope: Any, at: int) -> Relation:
+    """The relation as the one numbered `at` in the FROM of `scope`: the same table may stand there twice."""
+    items = [
+        Field(item.name, item.sources, item.type, Origin("at", (scope, at, item)))
+        if isinstance(item, Field)
+        else replace(item, place=(scope, at))
+        for item in relation.items
+    ]
+    return Relation(items, indirect=relation.indirect, reads=relation.reads, origin=relation.origin)
 
 
 def merged(parts: Iterable[Sources], *, kind: int = COPY) -> Sources:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from orchestrator.sql.relations import Field, Origin, Relation, Rest, Sources, add, merged
+from orchestrator.sql.relations import Field, Origin, Relation, Rest, Sources, add, merged, placed
 from orchestrator.sql.walk import Environment, Walk
 
 NAMES_SHOWN = 60
@@ -67,11 +68,20 @@ class Scope:
     """The projection behind each output column."""
     windows: dict[str, exp.Expr] = field(default_factory=dict)
     indirect: Sources = field(default_factory=dict)
+    select: exp.Select | None = None
+    items: Sequence[Field | Rest] = ()
+    """What the SELECT produces, once that is known."""
 
     @property
     def parent(self) -> Scope | None:
         """The scope around, which correlated subqueries see."""
         return self.env.parent
+
+    def bind(self, bound: Bound) -> None:
+        """Add a relation to those in FROM."""
+        if self.walk.places:
+            bound.relation = placed(bound.relation, self, len(self.bounds))
+        self.bounds.append(bound)
 
     def column(self, node: exp.Column) -> Field:
         """What a column name means. What cannot be told is noted in the walk."""
@@ -162,7 +172,7 @@ class Scope:
         while scope is not None:
             for bound in scope.bounds:
                 if bound.path and bound.path[-1].lower() == name.lower():
-                    origin = Origin("row", bound.relation.items)
+                    origin = Origin("row", (scope, bound.relation.items))
                     return Field(name, bound.relation.everything(), origin=origin)
             scope = scope.parent
         return None
@@ -195,9 +205,10 @@ class Scope:
             column = dialect.column(own.name, quoted=bool(own.args.get("quoted")))
             found = self._nested(bound, parts[size:]) or bound.relation.find(column) or self._hidden(bound, column)
             if found is None and (candidates := bound.relation.candidates(column)):
+                found = candidates[0].field(column)
                 if len(candidates) > 1:
                     self.walk.unsure(f"cannot tell where {bound.label}.{column} comes from")
-                found = Field(column, merged(rest.field(column).sources for rest in candidates))
+                    found = Field(column, merged(rest.field(column).sources for rest in candidates))
             if found is not None:
                 return found if size == len(parts) - 1 else _part(found, name, parts[size + 1 :])
             if column.lower() not in _ALWAYS_THERE:

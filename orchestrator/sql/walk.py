@@ -55,6 +55,8 @@ class Walk:
     """Names that the script declares."""
     procedural: bool = False
     """True inside a routine: names that no table has are its variables."""
+    places: bool = False
+    """True to note of each column which of the relations in FROM it is of; fingerprints need that."""
     depth: int = 0
     work: int = 0
     offset: int = 0

@@ -22,6 +22,8 @@ from python_assets.resources import warehouse
     owner="platform@example.com",
     group="platform",
     tags=("maintenance",),
+    retries=5,  # DuckDB refuses while another step reads
+    retry_delay_s=1,
 )
 def checkpoint(context: Context) -> None:
     """Writes the log of the day's changes into the database file once the marts are done, so that it stays small."""

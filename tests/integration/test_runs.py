@@ -68,7 +68,7 @@ def delays(context: Context):
 def planes_are_fine(frame):
     return switch["check"]
 
-@action(after=[dbt.report])
+@action(after=[dbt.report], retries=5, retry_delay_s=0.2)  # DuckDB refuses while another step reads
 def tidy(context: Context):
     warehouse.execute(context, "CHECKPOINT")
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from orchestrator.loaders.dbt_project import DbtProject
 from orchestrator.loaders.manifest import Node
 from orchestrator.sql.model import EdgeKind
 from orchestrator.sql.project import TableColumns, TableSql, analyze_tables
-from orchestrator.sql.schema import Columns
+from orchestrator.sql.schema import Columns, same_end
 
 CACHE_FILE = "columns.bin"
 CATALOG_FILE = Path("target") / "catalog.json"
@@ -262,14 +262,9 @@ class _Assembler:
             return exact
         parts = table.split(".")
         similar = [
-            key for key in self._ends.get(parts[-1], ()) if _same_end(relation_name(self.graph[key]).split("."), parts)
+            key for key in self._ends.get(parts[-1], ()) if same_end(relation_name(self.graph[key]).split("."), parts)
         ]
         return similar[0] if len(similar) == 1 else None
-
-
-def _same_end(left: Sequence[str], right: Sequence[str]) -> bool:
-    shared = min(len(left), len(right))
-    return list(left[-shared:]) == list(right[-shared:])
 
 
 def _is_python(asset: Asset) -> bool:

@@ -8,11 +8,11 @@ model compiles to now, both digested by the versions of today, so that an upgrad
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.kept_files import keep
 from orchestrator.loaders.dbt_versions import how_part
 
 CACHE_FILE = "same_code.json"
@@ -60,7 +60,7 @@ def same_code(
             after, before = now(candidate.writer), then(candidate.key)
             verdicts[name] = after is not None and before is not None and same(before, after)
     if verdicts != known:
-        _write(cache / CACHE_FILE, dict(list(verdicts.items())[-KEPT:]))
+        keep(cache / CACHE_FILE, json.dumps(dict(list(verdicts.items())[-KEPT:])).encode())
     return frozenset(
         (candidate.writer, candidate.recorded)
         for candidate in asked
@@ -74,16 +74,6 @@ def _read(file: Path) -> Mapping[str, bool]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write(file: Path, verdicts: Mapping[str, bool]) -> None:
-    draft = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(verdicts), encoding="utf-8")
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
 
 
 __all__ = ["Rewritten", "same_code"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ResourceError
 from orchestrator.graph.model import Asset
+from orchestrator.kept_files import keep
 from orchestrator.resources.duckdb import DuckDBFile
 from orchestrator.sql.schema import Columns
 
@@ -36,7 +36,7 @@ def seen_in_warehouse(assets: Sequence[Asset], database: DuckDBFile | None, *, c
             found = None
         if found is not None:
             seen = _Seen(stamp, {str(relation): columns for relation, columns in found.items()})
-            _write(cache / SEEN_FILE, seen)
+            keep(cache / SEEN_FILE, msgspec.json.encode(seen))
     listed = seen.columns if seen is not None else {}
     return {asset.key: listed[str(asset.relation)] for asset in assets if str(asset.relation) in listed}
 
@@ -54,16 +54,6 @@ def _read(file: Path) -> _Seen | None:
         return msgspec.json.decode(file.read_bytes(), type=_Seen)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def _write(file: Path, seen: _Seen) -> None:
-    draft = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(msgspec.json.encode(seen))
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
 
 
 class RecordedSql(Mapping[str, str]):

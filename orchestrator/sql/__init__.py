@@ -2,7 +2,7 @@
 
 In comes SQL as a database gets it, with the columns of the tables it reads; out comes what it reads and writes, down to
 columns, or the reason why that cannot be told. Pure: no file, no database. Importing this package does not import
-sqlglot; calling it does. May import `definitions` and `errors` only.
+sqlglot; calling it does. May import `definitions`, `errors` and `kept_files` only.
 """
 
 from __future__ import annotations

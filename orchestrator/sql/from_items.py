@@ -123,7 +123,7 @@ def _add(scope: Scope, relation: Relation, node: exp.Expr, *, path: tuple[str, .
     alias, table = node.args.get("alias"), path
     pivots = node.args.get("pivots") or ()
     if isinstance(alias, exp.TableAlias):
-        columns = _columns_of(scope, alias)
+        columns = alias_columns(scope.walk, alias)
         if alias.this is not None:
             path = (scope.walk.dialect.table(alias.this.name, quoted=bool(alias.this.args.get("quoted"))),)
         if columns:
@@ -136,15 +136,16 @@ def _add(scope: Scope, relation: Relation, node: exp.Expr, *, path: tuple[str, .
             if (name := pivot.args.get("alias")) is not None and name.this is not None:
                 path = (scope.walk.dialect.table(name.this.name),)
                 if name.columns:
-                    relation = renamed(scope.walk, relation, _columns_of(scope, name))
+                    relation = renamed(scope.walk, relation, alias_columns(scope.walk, name))
     bound = Bound(path, relation, table=table)
     scope.bind(bound)
     return bound
 
 
-def _columns_of(scope: Scope, alias: exp.TableAlias) -> list[str]:
+def alias_columns(walk: Walk, alias: exp.TableAlias) -> list[str]:
+    """The columns in `t (a, b)`, an alias."""
     nodes = [column.this if isinstance(column, exp.ColumnDef) else column for column in alias.columns]
-    return [scope.walk.dialect.column(node.name, quoted=bool(node.args.get("quoted"))) for node in nodes]
+    return [walk.dialect.column(node.name, quoted=bool(node.args.get("quoted"))) for node in nodes]
 
 
 def renamed(walk: Walk, relation: Relation, columns: list[str]) -> Relation:
@@ -312,7 +313,7 @@ def _named_table(scope: Scope, name: str) -> Relation:
 def _unnest(scope: Scope, node: exp.Unnest) -> None:
     dialect = scope.walk.dialect
     alias = node.args.get("alias")
-    columns = _columns_of(scope, alias) if isinstance(alias, exp.TableAlias) else []
+    columns = alias_columns(scope.walk, alias) if isinstance(alias, exp.TableAlias) else []
     parts = [merged([evaluate(scope, item)], kind=EXPRESSION) for item in node.expressions]
     everything = merged(parts)
     scope.depend(everything)
@@ -360,7 +361,7 @@ def _lateral(scope: Scope, node: exp.Lateral) -> None:
     sources = evaluate(scope, this, kind=EXPRESSION)
     scope.depend(sources)
     alias = node.args.get("alias")
-    columns = _columns_of(scope, alias) if isinstance(alias, exp.TableAlias) else []
+    columns = alias_columns(scope.walk, alias) if isinstance(alias, exp.TableAlias) else []
     if scope.walk.dialect.name == "snowflake":
         columns = [column.upper() for column in columns]
     path: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ which leaves a table's columns alone analyses one table and no other.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from orchestrator.kept_files import keep
 from orchestrator.sql.dialects import Dialect, dialect_of
 from orchestrator.sql.model import ANALYZER_VERSION, ColumnRef, Diagnostic, EdgeKind
 from orchestrator.sql.schema import Columns, Schema
@@ -90,7 +90,7 @@ def analyze_tables(
         work.add(table)
         progress(at + 1, len(tables))
     if cache is not None:
-        _write(cache, _Stored(versions, whole, work.entries))
+        keep(cache, msgspec.msgpack.encode(_Stored(versions, whole, work.entries)))
     return {name: entry.answer for name, entry in work.entries.items()}
 
 
@@ -206,17 +206,6 @@ def _read(file: Path | None) -> _Stored:
         except (OSError, msgspec.DecodeError):
             pass
     return _Stored("", "", {})
-
-
-def _write(file: Path, stored: _Stored) -> None:
-    """Atomically: a reader sees the old answers or the new ones. Where nothing can be written nothing is kept."""
-    draft = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(msgspec.msgpack.encode(stored))
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
 
 
 __all__ = ["TableColumns", "TableSql", "analyze_tables"]

@@ -8,7 +8,7 @@ from typing import cast
 from sqlglot import exp
 
 from orchestrator.sql.expressions import depend, evaluate
-from orchestrator.sql.from_items import bind, bind_joins, distinctly_named, renamed, values
+from orchestrator.sql.from_items import alias_columns, bind, bind_joins, distinctly_named, renamed, values
 from orchestrator.sql.pivots import pivot_statement, pivoted
 from orchestrator.sql.projections import project
 from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Origin, Relation, Rest, Sources, add, merged
@@ -100,7 +100,7 @@ def environment_of(walk: Walk, with_: exp.Expr, env: Environment) -> Environment
         if not isinstance(alias, exp.TableAlias) or alias.this is None:
             continue
         name = walk.dialect.table(alias.this.name, quoted=bool(alias.this.args.get("quoted")))
-        columns = _alias_columns(walk, alias)
+        columns = alias_columns(walk, alias)
         body = cte.this
         before, walk.reads = walk.reads, {}
         if (recursive or walk.dialect.recursive_unsaid) and _calls_itself(walk, body, name):
@@ -114,11 +114,6 @@ def environment_of(walk: Walk, with_: exp.Expr, env: Environment) -> Environment
         writes = isinstance(body, (exp.Insert, exp.Update, exp.Delete, exp.Merge))
         walk.reads = {**before, **walk.reads} if writes else before
     return inner
-
-
-def _alias_columns(walk: Walk, alias: exp.TableAlias) -> list[str]:
-    nodes = [column.this if isinstance(column, exp.ColumnDef) else column for column in alias.columns]
-    return [walk.dialect.column(node.name, quoted=bool(node.args.get("quoted"))) for node in nodes]
 
 
 def _calls_itself(walk: Walk, body: exp.Expr, name: str) -> bool:

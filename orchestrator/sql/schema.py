@@ -37,10 +37,10 @@ class Schema:
         if parts in self._tables:
             return parts
         same_name = self._by_name.get(parts[-1].lower(), ())
-        similar = [known for known in same_name if _same_end(known, parts)]
+        similar = [known for known in same_name if same_end(known, parts)]
         if not similar:
             lowered = tuple(part.lower() for part in parts)
-            similar = [known for known in same_name if _same_end(tuple(part.lower() for part in known), lowered)]
+            similar = [known for known in same_name if same_end(tuple(part.lower() for part in known), lowered)]
         return similar[0] if len(similar) == 1 else None
 
     def relation(self, parts: tuple[str, ...]) -> Relation:
@@ -63,7 +63,8 @@ class Schema:
         return None if known is None or known in self._open else self._tables[known]
 
 
-def _same_end(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+def same_end(left: Sequence[str], right: Sequence[str]) -> bool:
+    """True if the shorter name is the end of the longer one."""
     shared = min(len(left), len(right))
     return left[-shared:] == right[-shared:]
 

@@ -12,11 +12,13 @@ from sqlglot.errors import SqlglotError
 
 from orchestrator.sql.expressions import depend, evaluate
 from orchestrator.sql.from_items import bind, bind_joins, distinctly_named
-from orchestrator.sql.queries import run_query
+from orchestrator.sql.queries import environment_of, run_query
 from orchestrator.sql.relations import NOTHING, Field, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
 from orchestrator.sql.walk import Environment, Walk
 
+_WITH_BEFORE = (exp.Insert, exp.Create, exp.Merge, exp.Update, exp.Delete, exp.MultitableInserts)
+"""Statements that may stand after a WITH; queries see to theirs themselves."""
 _NO_DATA = (
     exp.Set,
     exp.Pragma,
@@ -60,6 +62,8 @@ class Written:
 
 def write(walk: Walk, node: exp.Expr, *, env: Environment) -> Written:
     """Follow one statement; what it reads and writes is noted in the walk."""
+    if isinstance(node, _WITH_BEFORE) and (with_ := node.args.get("with_")) is not None:
+        env = environment_of(walk, with_, env)
     match node:
         case exp.Insert():
             return _insert(walk, node, env)
@@ -182,10 +186,6 @@ def _into(walk: Walk, relation: Relation, columns: list[str], name: str | None, 
 
 
 def _insert(walk: Walk, node: exp.Insert, env: Environment) -> Written:
-    if (with_ := node.args.get("with_")) is not None:
-        from orchestrator.sql.queries import environment_of
-
-        env = environment_of(walk, with_, env)
     source = node.args.get("expression")
     if source is None and isinstance(node.args.get("source"), exp.Expr):
         source = node.args["source"]
@@ -284,10 +284,6 @@ def _returning(walk: Walk, node: exp.Expr, env: Environment) -> Relation:
 
 def _multi_insert(walk: Walk, node: exp.MultitableInserts, env: Environment) -> Written:
     """One source, several targets: hive's `from t insert …`, Snowflake's and Oracle's INSERT ALL."""
-    if (with_ := node.args.get("with_")) is not None:
-        from orchestrator.sql.queries import environment_of
-
-        env = environment_of(walk, with_, env)
     scope = Scope(walk, env)
     bind(scope, node.args["source"])
     outer = Relation(scope.star(), indirect=scope.indirect)
@@ -330,10 +326,6 @@ def _create(walk: Walk, node: exp.Create, env: Environment) -> Written:
         if kind in ("FUNCTION", "PROCEDURE", "TRIGGER", "MACRO") and node.args.get("expression") is not None:
             walk.unsure(f"what is inside CREATE {kind} is not followed")
         return Written()
-    if (with_ := node.args.get("with_")) is not None:
-        from orchestrator.sql.queries import environment_of
-
-        env = environment_of(walk, with_, env)
     properties = node.args.get("properties")
     listed = properties.expressions if properties is not None else []
     relation, produces = _created_from(walk, node, listed, env)
@@ -406,10 +398,6 @@ def _select_into(walk: Walk, node: exp.Expr, into: exp.Expr, env: Environment) -
 
 
 def _merge(walk: Walk, node: exp.Merge, env: Environment) -> Written:
-    if (with_ := node.args.get("with_")) is not None:
-        from orchestrator.sql.queries import environment_of
-
-        env = environment_of(walk, with_, env)
     scope = Scope(walk, env)
     bind(scope, node.args["using"])
     source = list(scope.bounds)
@@ -465,10 +453,6 @@ def _all_by_name(written: Relation, scope: Scope) -> Relation:
 
 
 def _update(walk: Walk, node: exp.Update, env: Environment) -> Written:
-    if (with_ := node.args.get("with_")) is not None:
-        from orchestrator.sql.queries import environment_of
-
-        env = environment_of(walk, with_, env)
     scope = Scope(walk, env)
     if (from_ := node.args.get("from_")) is not None:
         bind(scope, from_.this)
@@ -507,10 +491,6 @@ def _table_behind(bound: Bound | None) -> str | None:
 
 
 def _delete(walk: Walk, node: exp.Delete, env: Environment) -> Written:
-    if (with_ := node.args.get("with_")) is not None:
-        from orchestrator.sql.queries import environment_of
-
-        env = environment_of(walk, with_, env)
     scope = Scope(walk, env)
     named = node.args.get("tables") or ()
     using = node.args.get("using")

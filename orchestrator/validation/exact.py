@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
@@ -19,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.kept_files import keep
 from orchestrator.sql.schema import Columns
 
 BOUND_FILE = "bound.bin"
@@ -99,7 +99,7 @@ def bind_tables(
     finally:
         binder.close()
     if cache is not None:
-        _write(cache, _Stored(digest.hexdigest(), found))
+        keep(cache, msgspec.msgpack.encode(_Stored(digest.hexdigest(), found)))
     return found
 
 
@@ -241,15 +241,6 @@ def _read(file: Path | None) -> _Stored | None:
         return msgspec.msgpack.decode(file.read_bytes(), type=_Stored) if file is not None else None
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def _write(file: Path, stored: _Stored) -> None:
-    draft = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(msgspec.msgpack.encode(stored))
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
 
 
 __all__ = ["BOUND_FILE", "Bound", "Refusal", "Table", "bind_tables"]

@@ -125,7 +125,7 @@ class _Run:
             on_wait=self.workspace.say,
         ):
             try:
-                database.cursor().close()  # opens the file now: a foreign lock is one clear error, not one a step
+                database.connect().close()  # opens the file now: a foreign lock is one clear error, not one a step
                 yield
             finally:
                 database.close()

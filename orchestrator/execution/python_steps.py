@@ -129,7 +129,7 @@ class PythonSteps:
             if not self.journal.holds(intent):
                 raise ClaimLostError(f"another run has taken over {intent.op.key}; this result is refused")
 
-        self.database.replace(relation, returned, before_commit=guard)
+        self.database.replace(relation, returned, before_commit=guard, connection=session.connect())
         look = self.database.look(relation)
         return Materialization(
             rows=look.rows if look else None,

@@ -11,7 +11,7 @@ from orchestrator.definitions.assets import DbtReference, PythonAsset, Table
 from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.errors import ResourceError, UndeclaredResourceError
 from orchestrator.graph.model import Asset, AssetGraph
-from orchestrator.resources.duckdb import DuckDBFile, select
+from orchestrator.resources.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class AttemptSession:
     """The `Session` of one attempt. `interrupt` stops what it is running and lets it open nothing more."""
 
     names: Names
-    database: DuckDBFile | None
+    database: Database | None
     asset: Asset
     declared: frozenset[AssetKey]
-    _cursors: list[Any] = field(default_factory=list)
+    _connections: list[Any] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
@@ -63,36 +63,43 @@ class AttemptSession:
             )
         if found.relation is None:
             raise ResourceError(f"{found.key} has no table that could be read")
-        return self._cursor().sql(select(found.relation, columns=columns)).to_arrow_table()
+        return self.opened.read(found.relation, columns=columns, connection=self.connect())
 
     def connection(self, resource: Any) -> Any:
-        """A DuckDB connection of this attempt's own, on the database that the whole run shares."""
-        return self._cursor()
+        """A connection of this attempt's own, on the database that the whole run shares."""
+        return self.connect()
 
-    def _cursor(self) -> Any:
+    @property
+    def opened(self) -> Database:
+        """The environment's database. Raises ResourceError where Python cannot open it."""
         if self.database is None:
             raise ResourceError(
                 "this environment's warehouse cannot be opened from Python: only DuckDB files can",
                 fix="use a target of type duckdb, or write the table with a dbt model",
             )
+        return self.database
+
+    def connect(self) -> Any:
+        """A connection that `interrupt` reaches."""
+        database = self.opened
         with self._guard:
             if self._closed:
                 raise ResourceError("this attempt has been stopped; it can open nothing more")
-            cursor = self.database.cursor()
-            self._cursors.append(cursor)
-            return cursor
+            connection = database.connect()
+            self._connections.append(connection)
+            return connection
 
     def interrupt(self) -> None:
         """Stop running statements, from another thread."""
         with self._guard:
             self._closed = True
-            for cursor in self._cursors:
-                cursor.interrupt()
+            for connection in self._connections:
+                self.opened.interrupt(connection)
 
     def close(self) -> None:
         """Give the connections back."""
         with self._guard:
             self._closed = True
-            for cursor in self._cursors:
-                cursor.close()
-            self._cursors.clear()
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.keys import Relation
-from orchestrator.errors import ExecutionError, ResourceLockedError, ResourceUnavailableError
+from orchestrator.errors import ResourceLockedError, ResourceUnavailableError
+from orchestrator.resources.database import (
+    SAMPLE_ROWS,
+    Look,
+    Scope,
+    check_columns,
+    check_rows_outside,
+    no_columns,
+    other_columns,
+    quote,
+    quoted,
+    sample_cell,
+    select,
+)
+from orchestrator.resources.frames import batches
 
-SAMPLE_ROWS = 20
-SAMPLE_CELL_CHARS = 200
 _LOCK_MESSAGE = re.compile(r"Conflicting lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 
 
@@ -35,8 +47,9 @@ class DuckDBFile:
     """Other DuckDB files that can be read through this one, each under the name that DuckDB derives from its path."""
     _connection: Any = field(default=None, init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _creating: dict[Relation, threading.Lock] = field(default_factory=dict, init=False)
 
-    def cursor(self) -> Any:
+    def connect(self) -> Any:
         """A connection of its own for this thread. Raises ResourceLockedError or ResourceUnavailableError."""
         with self._guard:
             if self._connection is None:
@@ -69,58 +82,120 @@ class DuckDBFile:
                 self._connection.close()
                 self._connection = None
 
-    def replace(self, relation: Relation, frame: Any, *, before_commit: Callable[[], None]) -> int:
-        """Replace the table's rows and columns by those of `frame` in one transaction; the number of rows.
+    def interrupt(self, connection: Any) -> None:
+        """Stop what `connection` is running; called from another thread."""
+        connection.interrupt()
 
-        `before_commit` may raise to refuse the write; the old rows then stay. It is asked twice: also before the file
-        is opened, since a late writer must not open what its run has closed.
+    def execute(self, connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement; its rows, or an empty list."""
+        return _run(connection, sql, parameters)
+
+    def read(self, relation: Relation, *, columns: Sequence[str] | None = None, connection: Any = None) -> Any:
+        """The rows of a table as a pyarrow.Table."""
+        with self._on(connection) as cursor:
+            return cursor.sql(select(relation, columns=columns)).to_arrow_table()
+
+    def replace(
+        self,
+        relation: Relation,
+        frame: Any,
+        *,
+        scope: Scope | None = None,
+        before_commit: Callable[[], None],
+        connection: Any = None,
+    ) -> int:
+        """Replace the rows of `scope`, or the whole table, in one transaction; how many rows were written.
+
+        `before_commit` is asked twice: also before the file is opened, since a late writer must not open what its run
+        has closed.
         """
         import duckdb
 
-        incoming = as_arrow(frame)
+        incoming = batches(frame)
+        first = next(incoming, None)
         before_commit()
-        cursor = self.cursor()
-        self._ensure_schema(relation)
-        cursor.execute("BEGIN TRANSACTION")
+        with self._on(connection) as cursor, ExitStack() as held:
+            self._ensure_schema(cursor, relation)
+            if scope is not None and not self._columns(cursor, relation):
+                held.enter_context(self._lock_of(relation))  # two transactions that create one table conflict
+            _run(cursor, "BEGIN TRANSACTION")
+            try:
+                write = _Write(cursor, relation, scope, self._columns(cursor, relation) if scope is not None else {})
+                write.start(first)
+                for batch in incoming:
+                    write.add(batch)
+                before_commit()
+                _run(cursor, "COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # a commit that failed has been rolled back already
+                    _run(cursor, "ROLLBACK")
+                raise
+        return write.rows
+
+    def _columns(self, cursor: Any, relation: Relation) -> dict[str, str]:
+        """{column: type}, empty if there is no such table. By a query: a DESCRIBE that fails ends a transaction."""
+        found = _run(
+            cursor,
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(database_name) = "
+            "coalesce(nullif(?, ''), lower(current_database())) AND lower(schema_name) = coalesce(nullif(?, ''), "
+            "lower(current_schema())) AND lower(table_name) = ? ORDER BY column_index",
+            [relation.database.lower(), relation.schema.lower(), relation.identifier.lower()],
+        )
+        return dict(found)
+
+    @contextmanager
+    def _on(self, connection: Any) -> Iterator[Any]:
+        """The connection given, or one of its own."""
+        if connection is not None:
+            yield connection
+            return
+        cursor = self.connect()
         try:
-            cursor.register("_orchestrator_frame", incoming)
-            cursor.execute(f"CREATE OR REPLACE TABLE {quoted(relation)} AS SELECT * FROM _orchestrator_frame")
-            before_commit()
-            cursor.execute("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):  # a commit that failed has been rolled back already
-                cursor.execute("ROLLBACK")
-            raise
+            yield cursor
         finally:
             cursor.close()
-        return int(incoming.num_rows)
 
-    def _ensure_schema(self, relation: Relation) -> None:
-        # One at a time: two transactions that create one schema conflict.
+    def _lock_of(self, relation: Relation) -> threading.Lock:
         with self._guard:
-            cursor = self._connection.cursor()
-            parts = [part for part in (relation.database, relation.schema) if part]
-            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {'.'.join(_quote(part) for part in parts)}")
-            cursor.close()
+            return self._creating.setdefault(relation, threading.Lock())
+
+    def _ensure_schema(self, cursor: Any, relation: Relation) -> None:
+        parts = [part for part in (relation.database, relation.schema) if part]
+        if parts:
+            with self._guard:  # one at a time: two transactions that create one schema conflict
+                _run(cursor, f"CREATE SCHEMA IF NOT EXISTS {'.'.join(quote(part) for part in parts)}")
 
     def look(self, relation: Relation, *, rows: bool = True) -> Look | None:
         """What is there now; None if the table is not. With `rows=False` (views) nothing is counted or sampled."""
         import duckdb
 
-        cursor = self.cursor()
+        cursor = self.connect()
         try:
             described = cursor.execute(f"DESCRIBE {quoted(relation)}").fetchall()
             columns = tuple(ColumnInfo(name=row[0], type=row[1]) for row in described)
             if not rows:
                 return Look(None, columns, None)
-            counted = cursor.execute(f"SELECT count(*) FROM {quoted(relation)}").fetchone()
+            counted = _run(cursor, f"SELECT count(*) FROM {quoted(relation)}")
             first = cursor.execute(f"SELECT * FROM {quoted(relation)} LIMIT {SAMPLE_ROWS}").fetchall()
         except duckdb.Error:
             return None
         finally:
             cursor.close()
-        sample = {"columns": [column.name for column in columns], "rows": [[_cell(v) for v in row] for row in first]}
-        return Look(counted[0], columns, sample)
+        sample = {
+            "columns": [column.name for column in columns],
+            "rows": [[sample_cell(v) for v in row] for row in first],
+        }
+        return Look(counted[0][0], columns, sample)
+
+    def count(self, relation: Relation, *, scope: Scope | None = None) -> int | None:
+        """How many rows a table has in `scope`; None if it is not there."""
+        with self._on(None) as cursor:
+            if not (columns := self._columns(cursor, relation)):
+                return None
+            zoned = [name for name, kind in columns.items() if _is_zoned(kind)]
+            inside, values = (scope or Scope()).predicate(marker="?", zoned=zoned)
+            counted = _run(cursor, f"SELECT count(*) FROM {quoted(relation)} WHERE {inside}", values)
+            return int(counted[0][0])
 
     def relations(self) -> frozenset[Relation]:
         """All tables and views of the file, through a read-only connection that is closed again; none without a file.
@@ -173,76 +248,95 @@ class DuckDBFile:
         try:
             result = connection.execute(f"{select(relation)} LIMIT {int(limit)}")
             names = [item[0] for item in result.description]
-            return names, [[_cell(value) for value in row] for row in result.fetchall()]
+            return names, [[sample_cell(value) for value in row] for row in result.fetchall()]
         except duckdb.CatalogException as exc:
             raise ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it") from exc
         finally:
             connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a table holds: rows (None if not counted), columns, the first rows."""
+@dataclass(slots=True)
+class _Write:
+    """One transaction's write, batch by batch."""
 
-    rows: int | None
-    columns: tuple[ColumnInfo, ...]
-    sample: dict[str, Any] | None
+    cursor: Any
+    relation: Relation
+    scope: Scope | None
+    columns: dict[str, str]
+    """{column: type} of the table as it is, empty without a table, or where all of it is replaced."""
+    rows: int = 0
+
+    def start(self, first: Any) -> None:
+        """The first batch, which also says what the columns are; None if there is none."""
+        if first is None or not first.num_columns:
+            if self.scope is None or not self.columns:
+                raise no_columns(self.relation)
+            self._delete(self.scope)
+            return
+        self._check(first)
+        if self.scope is not None and self.columns:
+            self._delete(self.scope)
+            self._insert(first)
+        else:
+            replacing = "" if self.scope is not None else "OR REPLACE "
+            with self._registered(first) as name:
+                _run(self.cursor, f"CREATE {replacing}TABLE {quoted(self.relation)} AS SELECT * FROM {name}")
+            self.columns = dict.fromkeys(first.column_names, "")
+            self.rows += first.num_rows
+
+    def add(self, batch: Any) -> None:
+        """One more batch. Its columns are matched by name."""
+        if not batch.num_rows:
+            return
+        if more := [name for name in batch.column_names if name.lower() not in {own.lower() for own in self.columns}]:
+            raise other_columns(self.relation, more)
+        self._check(batch)
+        self._insert(batch)
+
+    def _check(self, batch: Any) -> None:
+        if self.scope is None:
+            return
+        types = {name.lower(): kind for name, kind in self.columns.items()}
+        check_columns(self.relation, self.scope, table=list(types) or None, frame=batch.column_names)
+        zoned = [name for name in self.scope.columns if _is_zoned(types.get(name.lower()), batch, name)]
+
+        def column(name: str) -> str:  # as the table will hold it
+            kind = types.get(name.lower())
+            return f"CAST({quote(name)} AS {kind})" if kind else quote(name)
+
+        inside, values = self.scope.predicate(marker="?", zoned=zoned, column=column)
+        with self._registered(batch) as frame:
+            counted = _run(self.cursor, f"SELECT count(*) FROM {frame} WHERE NOT coalesce({inside}, false)", values)
+        check_rows_outside(self.relation, self.scope, outside=counted[0][0], rows=batch.num_rows)
+
+    def _delete(self, scope: Scope) -> None:
+        zoned = [name for name, kind in self.columns.items() if _is_zoned(kind)]
+        inside, values = scope.predicate(marker="?", zoned=zoned)
+        _run(self.cursor, f"DELETE FROM {quoted(self.relation)} WHERE {inside}", values)
+
+    def _insert(self, batch: Any) -> None:
+        with self._registered(batch) as name:
+            _run(self.cursor, f"INSERT INTO {quoted(self.relation)} BY NAME SELECT * FROM {name}")
+        self.rows += batch.num_rows
+
+    @contextmanager
+    def _registered(self, batch: Any) -> Iterator[str]:
+        self.cursor.register("_orchestrator_frame", batch)
+        yield "_orchestrator_frame"
+        self.cursor.unregister("_orchestrator_frame")  # not after an error: an aborted transaction allows nothing
 
 
-def select(relation: Relation, *, columns: Sequence[str] | None = None) -> str:
-    """The statement that reads a table.
-
-    >>> select(Relation("", "raw", "flights"), columns=["origin"])
-    'SELECT "origin" FROM "raw"."flights"'
-    """
-    wanted = ", ".join(_quote(column) for column in columns) if columns else "*"
-    return f"SELECT {wanted} FROM {quoted(relation)}"
+def _run(cursor: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows, all of them: DuckDB 2 refuses other work on a connection whose last result has not been fetched."""
+    return list(cursor.execute(sql, list(parameters)).fetchall())
 
 
-def as_arrow(frame: Any) -> Any:
-    """A pyarrow.Table of what a user's function returned. Raises ExecutionError for anything that is no frame.
-
-    Taken: pyarrow.Table and RecordBatch, pandas and polars frames, DuckDB relations, lists of dicts.
-    """
-    import pyarrow as pa
-
-    if isinstance(frame, pa.Table):
-        return frame
-    if isinstance(frame, pa.RecordBatch):
-        return pa.Table.from_batches([frame])
-    kind = f"{type(frame).__module__}.{type(frame).__name__}"
-    if kind.startswith("pandas.") and kind.endswith(".DataFrame"):
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    for method in ("to_arrow_table", "to_arrow", "arrow"):  # DuckDB relations, polars
-        if callable(convert := getattr(frame, method, None)):
-            table = convert()
-            return table if isinstance(table, pa.Table) else table.read_all()
-    if isinstance(frame, list) and all(isinstance(row, dict) for row in frame):
-        return pa.Table.from_pylist(frame)
-    raise ExecutionError(
-        f"the function returned {'nothing' if frame is None else 'a ' + type(frame).__name__}, not a frame",
-        fix="return a pyarrow.Table, a pandas or polars DataFrame, a DuckDB relation or a list of dicts",
-    )
-
-
-def quoted(relation: Relation) -> str:
-    """The relation for a DuckDB statement.
-
-    >>> quoted(Relation("dev", "raw", "flights"))
-    '"dev"."raw"."flights"'
-    """
-    return ".".join(_quote(part) for part in (relation.database, relation.schema, relation.identifier) if part)
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    text = str(value)
-    return text if len(text) <= SAMPLE_CELL_CHARS else text[: SAMPLE_CELL_CHARS - 1] + "…"
+def _is_zoned(kind: str | None, frame: Any = None, name: str = "") -> bool:
+    """True for a column with a time zone: by the table's type, or the frame's where there is no table."""
+    if kind:
+        return kind in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+    found = [field for field in (frame.schema if frame is not None else []) if field.name.lower() == name.lower()]
+    return any(getattr(field.type, "tz", None) is not None for field in found)
 
 
 def _cannot_open(path: Path, exc: BaseException) -> ResourceLockedError | ResourceUnavailableError:

@@ -78,7 +78,7 @@ def test_except_exception_does_not_keep_it_alive() -> None:
 
 def test_a_database_query_is_interrupted(tmp_path: Path) -> None:
     database = DuckDBFile(tmp_path / "dev.duckdb")
-    cursor = database.cursor()
+    cursor = database.connect()
     stopped = Attempt(lambda: cursor.execute(ENDLESS).fetchall(), interrupt=cursor.interrupt, timeout_s=0.2)
     started = time.monotonic()
     with pytest.raises(StepTimeoutError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.keys import Relation
-from orchestrator.errors import ClaimLostError, ExecutionError, ResourceLockedError, ResourceUnavailableError
-from orchestrator.resources.duckdb import DuckDBFile, as_arrow
+from orchestrator.errors import ClaimLostError, ResourceLockedError, ResourceUnavailableError
+from orchestrator.resources.duckdb import DuckDBFile
 
 FLIGHTS = Relation("", "raw", "flights")
 HOLD = """
@@ -37,7 +37,7 @@ def database(tmp_path: Path) -> Iterator[DuckDBFile]:
 
 
 def rows(database: DuckDBFile) -> list[tuple[Any, ...]]:
-    return list(database.cursor().execute("select * from raw.flights").fetchall())
+    return list(database.connect().execute("select * from raw.flights").fetchall())
 
 
 def test_replacing_replaces_rows_and_columns(database: DuckDBFile) -> None:
@@ -71,50 +71,13 @@ def test_a_refused_write_leaves_the_old_rows(database: DuckDBFile) -> None:
 
 def test_a_write_that_conflicts_with_another_fails_and_changes_nothing(database: DuckDBFile) -> None:
     database.replace(FLIGHTS, [{"id": 1}], before_commit=fine)
-    other = database.cursor()
+    other = database.connect()
     other.execute("begin")
     other.execute("create or replace table raw.flights as select 7 as id")
     with pytest.raises(duckdb.TransactionException, match="write-write conflict"):
         database.replace(FLIGHTS, [{"id": 2}], before_commit=fine)
     other.execute("rollback")
     assert rows(database) == [(1,)]
-
-
-def polars_like(frame: Any) -> Any:
-    class Frame:
-        def to_arrow(self) -> Any:
-            return frame
-
-    return Frame()
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda pa, pd: pa.table({"id": [1]}),
-        lambda pa, pd: pa.table({"id": [1]}).to_batches()[0],
-        lambda pa, pd: pd.DataFrame({"id": [1]}, index=[9]),
-        lambda pa, pd: duckdb.sql("select 1::bigint as id"),
-        lambda pa, pd: polars_like(pa.table({"id": [1]})),
-        lambda pa, pd: [{"id": 1}],
-    ],
-    ids=["arrow", "batch", "pandas", "duckdb", "polars", "dicts"],
-)
-def test_frames_of_all_kinds_are_taken(make: Callable[[Any, Any], Any]) -> None:
-    import pandas as pd
-    import pyarrow as pa
-
-    assert as_arrow(make(pa, pd)).to_pylist() == [{"id": 1}]
-
-
-@pytest.mark.parametrize(("value", "shown"), [(None, "nothing"), (7, "a int"), ({"id": 1}, "a dict")])
-def test_what_is_no_frame_is_refused(value: Any, shown: str) -> None:
-    with pytest.raises(ExecutionError) as raised:
-        as_arrow(value)
-    assert str(raised.value) == (
-        f"ExecutionError: the function returned {shown}, not a frame\n"
-        "  fix: return a pyarrow.Table, a pandas or polars DataFrame, a DuckDB relation or a list of dicts"
-    )
 
 
 def test_a_look_shows_rows_columns_and_a_sample(database: DuckDBFile) -> None:
@@ -142,7 +105,7 @@ def test_a_file_held_by_another_process_names_it(database: DuckDBFile) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ResourceLockedError) as raised:
-            database.cursor()
+            database.connect()
         program = Path(sys.executable).resolve().name
         other.communicate("")
     assert str(raised.value) == (
@@ -150,14 +113,14 @@ def test_a_file_held_by_another_process_names_it(database: DuckDBFile) -> None:
         f"  at:  {database.path}\n"
         f"  fix: close that program (a REPL, a BI tool?) or stop process {other.pid}, then run again"
     )
-    database.cursor().execute("select 1")  # free again
+    database.connect().execute("select 1")  # free again
 
 
 def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     file = tmp_path / "notes.duckdb"
     file.write_text("not a database, just a text that is long enough to look like one" * 100)
     with pytest.raises(ResourceUnavailableError) as raised:
-        DuckDBFile(file).cursor()
+        DuckDBFile(file).connect()
     assert raised.value.what.startswith("cannot open the DuckDB file: IO Error: ")
     assert raised.value.at == str(file)
     assert raised.value.fix == "check the path in profiles.yml and the file's permissions"

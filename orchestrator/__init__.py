@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from orchestrator.definitions import metadata
-from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Resource, Table
+from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.decorators import action, asset, check
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import group, kind, owner, path, source, state, tag
+from orchestrator.definitions.settings import Env, Secret, SecretSource
 from orchestrator.errors import OrchestratorError
 from orchestrator.resources.warehouse import Warehouse
 
 __all__ = [
     "AssetKey",
     "Context",
+    "Env",
     "OrchestratorError",
     "PythonAction",
     "PythonAsset",
     "PythonCheck",
     "Resource",
+    "Secret",
+    "SecretSource",
     "Table",
     "Warehouse",
     "action",

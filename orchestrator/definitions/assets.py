@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import Expression, Name, Selectable
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A typed, named handle to something outside. Concrete ones are in `orchestrator.resources`.
-
-    Make it at module level; code that uses the object is found by the loader.
-    """
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What it is, for people: `duckdb`, `postgres` …"""
-        return ()
 
 
 @dataclass(frozen=True)

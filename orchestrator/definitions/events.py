@@ -17,6 +17,11 @@ StepStatus = Literal[
 CheckStatus = Literal["succeeded", "warned", "failed", "blocked", "cancelled"]
 RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
 
+IDENTIFIERS = frozenset(
+    ("at", "run_id", "environment", "key", "writer", "partition", "kind", "attempt_id", "check", "status", "level")
+)
+"""Fields that name things: they are compared, and no secret is looked for in them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from orchestrator.definitions.events import (
+    IDENTIFIERS,
     CheckFinished,
     CheckStatus,
     Event,
@@ -21,6 +22,7 @@ from orchestrator.definitions.events import (
     StepStatus,
 )
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.masking import masked
 from orchestrator.execution.board import End
 from orchestrator.execution.ops import Op
 from orchestrator.execution.results import Listener
@@ -62,6 +64,7 @@ class Journal:
 
     def emit(self, event: Event) -> None:
         """Into the records, then to the listeners."""
+        event = masked(event, keep=IDENTIFIERS)
         with self._guard:
             self.records.record(event)
             self._pass_on(event)
@@ -141,6 +144,7 @@ class Journal:
             duration_s=duration_s if duration_s is not None else (common["at"] - intent.started).total_seconds(),
             **rest,
         )
+        event = masked(event, keep=IDENTIFIERS)
         with self._guard:
             self.records.end(event, token=intent.token)
             self._pass_on(event)
@@ -207,6 +211,7 @@ class Journal:
             duration_s=duration_s,
             failure=failure,
         )
+        event = masked(event, keep=IDENTIFIERS)
         with self._guard:
             self.checks.append(event)
         self.emit(event)

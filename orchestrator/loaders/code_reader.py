@@ -19,7 +19,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from orchestrator.dbt import Models, Sources, SourceTables
-from orchestrator.definitions.assets import DbtReference, Definition, PythonAsset, Resource, Table
+from orchestrator.definitions.assets import DbtReference, Definition, PythonAsset, Table
+from orchestrator.definitions.resources import Resource
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
 _NAMESPACES = (ModuleType, Models, Sources, SourceTables)

@@ -24,10 +24,10 @@ from orchestrator.definitions.assets import (
     PythonAction,
     PythonAsset,
     PythonCheck,
-    Resource,
     Table,
 )
 from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.definitions.resources import Resource
 from orchestrator.errors import DefinitionError, OrchestratorError, PythonModuleError
 from orchestrator.graph.model import Asset, Check, Writer
 from orchestrator.loaders.code_reader import CodeReading, read_code

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from orchestrator.definitions.events import ColumnInfo, Event, Failure, Materialization
+from orchestrator.definitions.events import IDENTIFIERS, ColumnInfo, Event, Failure, Materialization
+from orchestrator.definitions.masking import masked
 
 INLINE_BYTES = 1024
 """Metadata values up to this size stay in the event."""
@@ -34,7 +35,8 @@ class Packed:
 
 
 def pack(event: Event) -> Packed:
-    """The stored form of an event."""
+    """The stored form of an event, without the secrets that this process has resolved."""
+    event = masked(event, keep=IDENTIFIERS)
     blobs: dict[str, bytes] = {}
     values = {item.name: getattr(event, item.name) for item in fields(event) if item.name not in _COMMON}
     if values.get("materialization") is not None:

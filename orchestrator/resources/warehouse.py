@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.definitions.assets import Resource, Table
+from orchestrator.definitions.assets import Table
+from orchestrator.definitions.resources import Resource
 from orchestrator.errors import DefinitionError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import psutil
 import pytest
@@ -28,6 +28,7 @@ from orchestrator.definitions.events import (
     StepFinished,
     StepStarted,
 )
+from orchestrator.definitions.settings import Secret, SettingError
 from orchestrator.errors import ResourceLockedError, ServiceError
 from orchestrator.execution.results import RunOptions, RunResult, StepWrapper
 from orchestrator.service.connection import Connection, connected, import_quietly
@@ -59,6 +60,17 @@ def test_schedules_make_runs_and_task_runs_can_be_read(prefect_server: PrefectSe
         assert {run.state.name for run in scheduled} == {"Scheduled"}
         assert isinstance(api.read_task_runs(), list)
         api.delete_deployment(deployment_id)
+
+
+def test_a_secret_block_is_read_where_it_is_kept(prefect_server: PrefectServer) -> None:
+    here = Secret.prefect_block("story-token")
+    with connected(Connection(prefect_server.api_url, auth=prefect_server.auth, home=prefect_server.home)):
+        from prefect.blocks.system import Secret as Block
+
+        Block(value="kept in prefect").save("story-token")
+        assert cast(Secret, here).read() == "kept in prefect"
+        with pytest.raises(SettingError, match="the Prefect block 'no-token' cannot be read: "):
+            cast(Secret, Secret.prefect_block("no-token")).read()
 
 
 # The flow around the executor.

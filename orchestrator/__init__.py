@@ -6,6 +6,7 @@ from orchestrator.definitions import metadata
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.decorators import action, asset, check
+from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import group, kind, owner, path, source, state, tag
@@ -17,6 +18,7 @@ __all__ = [
     "AssetKey",
     "Context",
     "Env",
+    "Materialization",
     "OrchestratorError",
     "PythonAction",
     "PythonAsset",

@@ -45,12 +45,16 @@ class ColumnInfo:
 
 @dataclass(frozen=True, slots=True)
 class Materialization:
-    """What a writer left behind."""
+    """What a writer left behind.
+
+    An asset's function returns `Materialization(rows=…, metadata={…})` when it has stored the rows itself; what it does
+    not say is looked up.
+    """
 
     rows: int | None = None
     columns: tuple[ColumnInfo, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
-    """{name: {"kind": …, "value": …}} as in definitions.metadata."""
+    """Recorded as {name: {"kind": …, "value": …}}; a function returns values as `context.metadata` takes them."""
     sample: dict[str, Any] | None = None
     """{"columns": [str], "rows": [[cell]]}, the first rows; None where samples are not stored."""
     compiled_code: str | None = None

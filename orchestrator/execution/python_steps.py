@@ -7,20 +7,20 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.context import Context, Previous
 from orchestrator.definitions.events import CheckStatus, Failure, Materialization
-from orchestrator.definitions.metadata import to_metadata
 from orchestrator.errors import ClaimLostError, ExecutionError, OrchestratorError, ResourceError
 from orchestrator.execution.attempts import Attempt, StepCancelledError
 from orchestrator.execution.board import Board, End
 from orchestrator.execution.journal import Intent, Journal
 from orchestrator.execution.ops import Op
 from orchestrator.execution.session import AttemptSession, Names
+from orchestrator.execution.storing import Destination, refuse_unrun, store, typed_metadata
 from orchestrator.graph.model import Asset
 from orchestrator.records import ClaimedElsewhereError
 from orchestrator.resources.duckdb import DuckDBFile
@@ -116,7 +116,8 @@ class PythonSteps:
     ) -> Materialization:
         returned = call_with_context(definition, context)
         if isinstance(definition, PythonAction):
-            return Materialization(metadata=_json_metadata(context))
+            refuse_unrun(returned)
+            return Materialization(metadata=typed_metadata(context.metadata))
         relation = self.names.graph[intent.op.key].relation
         if self.database is None or relation is None:
             raise ResourceError(
@@ -129,13 +130,11 @@ class PythonSteps:
             if not self.journal.holds(intent):
                 raise ClaimLostError(f"another run has taken over {intent.op.key}; this result is refused")
 
-        self.database.replace(relation, returned, before_commit=guard, connection=session.connect())
-        look = self.database.look(relation)
-        return Materialization(
-            rows=look.rows if look else None,
-            columns=look.columns if look else (),
-            sample=look.sample if look and self.keep_samples else None,
-            metadata=_json_metadata(context),
+        stored = store(returned, Destination(self.database, relation, guard, session.connect))
+        return replace(
+            stored,
+            sample=stored.sample if self.keep_samples else None,
+            metadata={**typed_metadata(context.metadata), **stored.metadata},
         )
 
     def run_check(self, op: Op, definition: PythonCheck[..., Any]) -> End:
@@ -187,6 +186,7 @@ def _verdict(definition: PythonCheck[..., Any], session: AttemptSession) -> tupl
     parameters = [name for name in inspect.signature(definition.fn).parameters if name != "context"]
     frame = session.read(definition.asset, columns=None) if parameters else None
     result = definition.fn(*([_as_annotated(definition, parameters[0], frame)] if parameters else []))
+    refuse_unrun(result)
     match result:
         case (passed, str() as message):
             return bool(passed), None, message
@@ -215,11 +215,6 @@ def _as_annotated(definition: PythonCheck[..., Any], parameter: str, table: Any)
 
         return polars.from_arrow(table)
     return table.to_pandas() if name.endswith("DataFrame") else table
-
-
-def _json_metadata(context: Context) -> dict[str, Any]:
-    typed = {str(name): to_metadata(value) for name, value in context.metadata.items()}
-    return {name: {"kind": value.kind, "value": value.value} for name, value in typed.items()}
 
 
 def _message(exc: BaseException) -> str:

@@ -33,6 +33,7 @@ from orchestrator.resources.database import (
 )
 from orchestrator.resources.frames import batches
 
+FRAME = "_orchestrator_frame"
 _LOCK_MESSAGE = re.compile(r"Conflicting lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 
 
@@ -112,7 +113,7 @@ class DuckDBFile:
         import duckdb
 
         incoming = batches(frame)
-        first = next(incoming, None)
+        first = next((batch for batch in incoming if batch.num_columns), None)
         before_commit()
         with self._on(connection) as cursor, ExitStack() as held:
             self._ensure_schema(cursor, relation)
@@ -279,8 +280,8 @@ class _Write:
             self._insert(first)
         else:
             replacing = "" if self.scope is not None else "OR REPLACE "
-            with self._registered(first) as name:
-                _run(self.cursor, f"CREATE {replacing}TABLE {quoted(self.relation)} AS SELECT * FROM {name}")
+            sql = f"CREATE {replacing}TABLE {quoted(self.relation)} AS SELECT * FROM {FRAME}"
+            _run_on(self.cursor, sql, first)
             self.columns = dict.fromkeys(first.column_names, "")
             self.rows += first.num_rows
 
@@ -305,8 +306,8 @@ class _Write:
             return f"CAST({quote(name)} AS {kind})" if kind else quote(name)
 
         inside, values = self.scope.predicate(marker="?", zoned=zoned, column=column)
-        with self._registered(batch) as frame:
-            counted = _run(self.cursor, f"SELECT count(*) FROM {frame} WHERE NOT coalesce({inside}, false)", values)
+        sql = f"SELECT count(*) FROM {FRAME} WHERE NOT coalesce({inside}, false)"
+        counted = _run_on(self.cursor, sql, batch, values)
         check_rows_outside(self.relation, self.scope, outside=counted[0][0], rows=batch.num_rows)
 
     def _delete(self, scope: Scope) -> None:
@@ -315,19 +316,20 @@ class _Write:
         _run(self.cursor, f"DELETE FROM {quoted(self.relation)} WHERE {inside}", values)
 
     def _insert(self, batch: Any) -> None:
-        with self._registered(batch) as name:
-            _run(self.cursor, f"INSERT INTO {quoted(self.relation)} BY NAME SELECT * FROM {name}")
+        _run_on(self.cursor, f"INSERT INTO {quoted(self.relation)} BY NAME SELECT * FROM {FRAME}", batch)
         self.rows += batch.num_rows
-
-    @contextmanager
-    def _registered(self, batch: Any) -> Iterator[str]:
-        self.cursor.register("_orchestrator_frame", batch)
-        yield "_orchestrator_frame"
-        self.cursor.unregister("_orchestrator_frame")  # not after an error: an aborted transaction allows nothing
 
 
 def _run(cursor: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """The rows, all of them: DuckDB 2 refuses other work on a connection whose last result has not been fetched."""
+    return list(cursor.execute(sql, list(parameters)).fetchall())
+
+
+def _run_on(cursor: Any, sql: str, _orchestrator_frame: Any, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The same, of a statement that reads FRAME, which DuckDB finds among this function's variables.
+
+    A registered frame would stay in memory until the transaction ends: all batches at once.
+    """
     return list(cursor.execute(sql, list(parameters)).fetchall())
 
 

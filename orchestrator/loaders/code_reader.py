@@ -1,8 +1,8 @@
 """What a Python function refers to, read from its code: other assets, dbt models, resources, project helpers.
 
-A name counts when the function (or a project function or class that it refers to) loads it from its module or a
-closure. Values are looked at, code is not run. What cannot be seen: names built at run time (`getattr`, `eval`),
-objects reached through containers or attributes of instances.
+A name counts when the function, or project code that it refers to, loads it: from its module, a closure, an import
+inside of it, a default argument, an attribute of a class or of a module-level object, or out of a module-level list or
+dict. Values are looked at, code is not run. What cannot be seen is listed in docs/how-to/resources.md.
 """
 
 from __future__ import annotations
@@ -12,18 +12,29 @@ import builtins
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import FunctionType, ModuleType
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 from orchestrator.dbt import Models, Sources, SourceTables
 from orchestrator.definitions.assets import DbtReference, Definition, PythonAsset, Table
 from orchestrator.definitions.resources import Resource
+from orchestrator.loaders.python_source import (
+    COMPREHENSIONS,
+    FUNCTIONS,
+    function_nodes,
+    local_imports,
+    normalised,
+    own_names,
+    parameters,
+)
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
-_NAMESPACES = (ModuleType, Models, Sources, SourceTables)
+_DEEPEST = 3
+"""Containers in containers are looked into as far as this."""
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class CodeReading:
     uses: list[Use] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
     """{qualified name: normalised code}, what the digest is made of."""
+    texts: set[str] = field(default_factory=set)
+    """String constants of the code, such as file names."""
 
     @property
     def digest(self) -> str:
@@ -52,45 +65,297 @@ class CodeReading:
 
 def read_code(fn: Callable[..., Any], *, is_project_file: Callable[[str], bool]) -> CodeReading:
     """Everything that `fn` refers to. Functions whose file is not the project's are not entered."""
-    reading = CodeReading()
-    _read_function(inspect.unwrap(fn), reading, is_project_file)
-    return reading
+    reader = _Reader(is_project_file)
+    reader.read(fn)
+    if isinstance(fn, functools.partial) and isinstance(fn.func, FunctionType):
+        for item in (*fn.args, *fn.keywords.values()):
+            reader.take_argument(item, fn.func)
+    return reader.reading
 
 
-def _read_function(fn: Any, reading: CodeReading, is_project_file: Callable[[str], bool]) -> None:
-    if not isinstance(fn, FunctionType) or not is_project_file(fn.__code__.co_filename):
-        return
-    name = f"{fn.__module__}.{fn.__qualname__}"
-    if name in reading.parts:
-        return
-    node = _function_node(fn)
-    reading.parts[name] = _normalised(node) if node is not None else _bytecode(fn)
-    if node is None:
-        return
-    scope = _Scope.of(fn)
-    for found in _loads(node, scope):
-        _take(found, fn, reading, is_project_file)
+def is_reference(value: Any) -> bool:
+    """True for what a use of it declares: an asset, a table, a dbt model, a resource."""
+    return isinstance(value, (PythonAsset, Table, DbtReference, Resource))
 
 
-def _take(found: _Found, fn: FunctionType, reading: CodeReading, is_project_file: Callable[[str], bool]) -> None:
-    value = found.value
-    match value:
-        case PythonAsset() | Table() | DbtReference() | Resource():
-            reading.uses.append(Use(value, fn.__code__.co_filename, found.line))
-            if isinstance(value, PythonAsset) and found.called:
-                _read_function(inspect.unwrap(value.fn), reading, is_project_file)
-        case Definition():
-            _read_function(inspect.unwrap(value.fn), reading, is_project_file)
-        case functools.partial():
-            _read_function(inspect.unwrap(value.func), reading, is_project_file)
-        case FunctionType():
-            _read_function(inspect.unwrap(value), reading, is_project_file)
-        case type():
-            for member in vars(value).values():
-                inner = getattr(member, "__func__", getattr(member, "fget", member))
-                _read_function(inner, reading, is_project_file)
-        case _ if _is_plain(value):
-            reading.parts[f"{fn.__module__}:{found.name}"] = repr(value)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a chain of names leads to. `bound` is what `self` or `cls` is in it, `passed` the resources on the way."""
+
+    name: str
+    value: Any
+    bound: Any = _NOTHING
+    passed: tuple[Any, ...] = ()
+    is_self: bool = False
+    """`self` or `cls` alone: which of its attributes are meant is told where they are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where the names of a function come from."""
+
+    fn: FunctionType
+    outer: dict[str, Any]
+    """What closures, imports inside of the function, and `self` bring."""
+    me: str | None = None
+    """The parameter that is `self` or `cls`, if it is known what that is."""
+    local: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, fn: FunctionType, node: ast.AST, bound: Any) -> _Scope:
+        outer: dict[str, Any] = {}
+        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+            try:
+                outer[name] = cell.cell_contents
+            except ValueError:  # not yet filled: a function that refers to itself
+                continue
+        outer |= local_imports(node, package=fn.__globals__.get("__package__"))
+        me = next(iter(parameters(node)), None) if bound is not _NOTHING else None
+        if me is not None:
+            outer[me] = bound
+        return cls(fn, outer, me, own_names(node) - frozenset(outer))
+
+    def inside(self, node: ast.AST) -> _Scope:
+        """The scope of a function or comprehension inside of this one."""
+        more = local_imports(node, package=self.fn.__globals__.get("__package__"))
+        hidden = own_names(node) - frozenset(more)
+        outer = {name: value for name, value in self.outer.items() if name not in hidden} | more
+        return replace(self, outer=outer, local=(self.local | hidden) - frozenset(more))
+
+    def get(self, name: str) -> Any:
+        if name in self.outer:
+            return self.outer[name]
+        if name in self.local or hasattr(builtins, name):
+            return _NOTHING
+        return self.fn.__globals__.get(name, _NOTHING)
+
+
+@dataclass(slots=True)
+class _Reader:
+    is_project_file: Callable[[str], bool]
+    reading: CodeReading = field(default_factory=CodeReading)
+    _seen: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """{(code, what it is bound to): both, kept alive so that an id means one thing}"""
+
+    # -- functions
+
+    def read(self, fn: Any, bound: Any = _NOTHING) -> None:
+        """A function, and each one that it wraps."""
+        for layer in _layers(fn):
+            if isinstance(layer, MethodType):
+                layer, bound = layer.__func__, layer.__self__
+            if isinstance(layer, functools.partial):
+                self.read(layer.func, bound)
+            elif isinstance(layer, FunctionType) and self.is_project_file(layer.__code__.co_filename):
+                self._read_body(layer, bound)
+
+    def take_argument(self, value: Any, fn: FunctionType) -> None:
+        """What a function is given before anybody calls it: a default, an argument of a partial."""
+        self._take(_Found("argument", value), fn, fn.__code__.co_firstlineno)
+
+    def _read_body(self, fn: FunctionType, bound: Any) -> None:
+        key = (id(fn.__code__), id(bound))
+        if key in self._seen:
+            return
+        self._seen[key] = (fn, bound)
+        nodes = function_nodes(fn)
+        code = fn.__code__.co_name  # of a wrapper another one: functools.wraps gives it the name of what it wraps
+        name = f"{fn.__module__}.{fn.__qualname__}" + (f":{code}" if code != fn.__name__ else "")
+        self._keep(name, "".join(map(normalised, nodes)) or _bytecode(fn))
+        for default in [*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values()]:
+            self.take_argument(default, fn)
+        for node in nodes:
+            scope = _Scope.of(fn, node, bound)
+            body = node.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else [node]
+            for part in body:
+                self._visit(part, scope)
+
+    def _keep(self, name: str, code: str) -> None:
+        while self.reading.parts.get(name, code) != code:
+            name += "'"  # another lambda of the same place
+        self.reading.parts[name] = code
+
+    # -- nodes
+
+    def _visit(self, node: ast.AST, scope: _Scope) -> None:
+        if isinstance(node, (*FUNCTIONS, *COMPREHENSIONS)):
+            scope = scope.inside(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.reading.texts.add(node.value)
+        called = False
+        found = self._resolve(node, scope)
+        if found is None and isinstance(node, ast.Call):
+            found, called = self._resolve(node.func, scope), True
+        if found is not None:
+            self._take(found, scope.fn, getattr(node, "lineno", 1), called=called)
+        for child in _rest(node) if found is not None else ast.iter_child_nodes(node):
+            self._visit(child, scope)
+
+    def _resolve(self, node: ast.AST, scope: _Scope) -> _Found | None:
+        """What a chain of names, attributes, constant subscripts leads to; None if that cannot be told."""
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                value = scope.get(name)
+                return None if value is _NOTHING else _Found(name, value, is_self=name == scope.me)
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super"), args=[]), attr=attr):
+                return _inherited(scope, attr)
+            case ast.Attribute(value=base, attr=attr):
+                return self._attribute(self._resolve(base, scope), attr)
+            case ast.Call(func=ast.Name(id="getattr"), args=[base, ast.Constant(value=str() as attr), *_]):
+                return self._attribute(self._resolve(base, scope), attr)
+            case ast.Subscript(value=base, slice=ast.Constant(value=item)):
+                return self._item(self._resolve(base, scope), item)
+            case ast.Call(func=ast.Attribute(value=base, attr="table"), args=[ast.Constant(value=str() as table)]):
+                owner = self._resolve(base, scope)
+                if owner is not None and isinstance(owner.value, Resource) and hasattr(owner.value, "table"):
+                    return _Found(owner.name, owner.value.table(table), passed=owner.passed)
+        return None
+
+    def _attribute(self, owner: _Found | None, attr: str) -> _Found | None:
+        if owner is None or attr.startswith("__"):
+            return None
+        name, value = f"{owner.name}.{attr}", owner.value
+        if isinstance(value, (Models, Sources, SourceTables)):
+            return _Found(name, getattr(value, attr))
+        if isinstance(value, ModuleType):
+            return _Found(name, vars(value)[attr]) if attr in vars(value) else None
+        if isinstance(value, (PythonAsset, Table, DbtReference)) or not self._is_project_object(value):
+            return None
+        member = inspect.getattr_static(value, attr, _NOTHING)
+        if isinstance(member, (MemberDescriptorType, GetSetDescriptorType)):
+            member = getattr(value, attr, _NOTHING)  # a slot
+        if member is _NOTHING:
+            return None
+        passed = (*owner.passed, value) if isinstance(value, Resource) and not owner.is_self else owner.passed
+        return _Found(name, member, bound=value, passed=passed)
+
+    def _item(self, owner: _Found | None, item: Any) -> _Found | None:
+        if owner is None:
+            return None
+        name, value = f"{owner.name}[{item}]", owner.value
+        if isinstance(value, (Models, Sources, SourceTables)) and isinstance(item, str):
+            return _Found(name, value[item])
+        if isinstance(value, (dict, list, tuple)):
+            try:
+                return _Found(name, value[item], passed=owner.passed)
+            except (LookupError, TypeError):
+                return None
+        return None
+
+    def _is_project_object(self, value: Any) -> bool:
+        return self._is_project_class(value if isinstance(value, type) else type(value))
+
+    def _is_project_class(self, cls: type) -> bool:
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        return file is not None and self.is_project_file(file)
+
+    # -- values
+
+    def _take(self, found: _Found, fn: FunctionType, line: int, *, called: bool = False, depth: int = 0) -> None:
+        """Note what is used, and read on where it is project code."""
+        for passed in found.passed:
+            self._use(passed, fn, line)
+        value = found.value
+        if found.is_self:
+            return
+        match value:
+            case PythonAsset() | Table() | DbtReference():
+                self._use(value, fn, line)
+                if isinstance(value, PythonAsset) and called:
+                    self.read(value.fn)
+            case Resource():
+                self._use(value, fn, line)
+                self._members(value)
+            case Definition():
+                self.read(value.fn)
+            case functools.partial():
+                self.read(value)
+                for item in (*value.args, *value.keywords.values()):
+                    self._take(replace(found, value=item, passed=()), fn, line, depth=depth)
+            case staticmethod():
+                self.read(value.__func__)
+            case classmethod():
+                self.read(value.__func__, found.bound if isinstance(found.bound, type) else type(found.bound))
+            case property():
+                self.read(value.fget, found.bound)
+            case functools.cached_property():
+                self.read(value.func, found.bound)
+            case functools.partialmethod():
+                self._take(replace(found, value=functools.partial(value.func, *value.args, **value.keywords)), fn, line)
+            case FunctionType() | MethodType():
+                self.read(value, found.bound)
+            case _ if _is_plain(value):
+                self.reading.parts[f"{fn.__module__}:{found.name}"] = repr(value)
+            case list() | tuple() | set() | frozenset() | dict() if depth < _DEEPEST:
+                items = value.values() if isinstance(value, dict) else value
+                for item in items:
+                    if not _is_plain(item):
+                        self._take(replace(found, value=item, passed=()), fn, line, depth=depth + 1)
+            case _ if hasattr(type(value), "__wrapped__") or "__wrapped__" in getattr(value, "__dict__", {}):
+                self.read(value, found.bound)
+            case type():
+                self._members(value)
+            case _ if self._is_project_object(value):
+                self._members(value)
+
+    def _use(self, target: Any, fn: FunctionType, line: int) -> None:
+        self.reading.uses.append(Use(target, fn.__code__.co_filename, line))
+
+    def _members(self, owner: Any) -> None:
+        """All methods of a project class, whichever is called: `self` is the object, or else the class."""
+        cls = owner if isinstance(owner, type) else type(owner)
+        for base in cls.__mro__:
+            if not self._is_project_class(base):
+                continue
+            for member in list(vars(base).values()):
+                inner = getattr(member, "__func__", getattr(member, "fget", getattr(member, "func", member)))
+                if inspect.isroutine(inner):
+                    self.read(inner, cls if isinstance(member, classmethod) else owner)
+
+
+def _layers(fn: Any) -> Iterator[Any]:
+    """The function and all that it wraps, outermost first; of a single dispatch all implementations."""
+    seen: set[int] = set()
+    while fn is not None and id(fn) not in seen:
+        seen.add(id(fn))
+        yield fn
+        registry = getattr(fn, "registry", None)
+        if registry is not None and hasattr(fn, "dispatch"):
+            yield from registry.values()
+        fn = getattr(fn, "__wrapped__", None)
+
+
+def _rest(node: ast.AST) -> Iterator[ast.AST]:
+    """What hangs on a chain of names and is no part of it: arguments, subscripts."""
+    match node:
+        case ast.Attribute(value=base):
+            yield from _rest(base)
+        case ast.Subscript(value=base, slice=item):
+            yield from _rest(base)
+            yield item
+        case ast.Call(func=ast.Name(id="getattr"), args=[base, *args]):
+            yield from _rest(base)
+            yield from args
+        case ast.Call(func=func, args=args, keywords=keywords):
+            yield from _rest(func)
+            yield from args
+            yield from keywords
+        case ast.Name():
+            return
+        case _:
+            yield from ast.iter_child_nodes(node)
+
+
+def _inherited(scope: _Scope, attr: str) -> _Found | None:
+    """`super().attr`: a method that uses super() has its class in a closure."""
+    own, bound = scope.outer.get("__class__"), scope.outer.get(scope.me or "")
+    cls = bound if isinstance(bound, type) else type(bound)
+    if own not in cls.__mro__:
+        return None
+    for base in cls.__mro__[cls.__mro__.index(own) + 1 :]:
+        if attr in vars(base):
+            return _Found(f"super().{attr}", vars(base)[attr], bound=bound)
+    return None
 
 
 def _is_plain(value: Any) -> bool:
@@ -99,137 +364,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(_is_plain(item) for pair in value.items() for item in pair)
     return isinstance(value, _PLAIN)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    name: str
-    value: Any
-    line: int
-    called: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """Where a function's free names come from."""
-
-    cells: dict[str, Any]
-    module: dict[str, Any]
-
-    @classmethod
-    def of(cls, fn: FunctionType) -> _Scope:
-        cells: dict[str, Any] = {}
-        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-            try:
-                cells[name] = cell.cell_contents
-            except ValueError:  # not yet filled: a function that refers to itself
-                continue
-        return cls(cells, fn.__globals__)
-
-    def get(self, name: str) -> tuple[bool, Any]:
-        if name in self.cells:
-            return True, self.cells[name]
-        if name in self.module and not hasattr(builtins, name):
-            return True, self.module[name]
-        return False, None
-
-
-def _loads(node: ast.AST, scope: _Scope) -> Iterator[_Found]:
-    """Every name or dotted chain in the function's body that leads to a known object."""
-    local = _assigned(node)
-    body: Sequence[ast.AST] = [node]
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        body = node.body
-    called = {id(item.func) for part in body for item in ast.walk(part) if isinstance(item, ast.Call)}
-    inner: set[int] = set()
-    for part in body:
-        for item in ast.walk(part):
-            if id(item) in inner or not isinstance(item, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)):
-                continue
-            known, value, name = _resolve(item, scope, local)
-            if known:
-                inner.update(id(below) for below in ast.walk(item) if _is_chain(below))
-                yield _Found(name, value, getattr(item, "lineno", 1), id(item) in called)
-
-
-def _is_chain(node: ast.AST) -> bool:
-    return isinstance(node, (ast.Name, ast.Attribute))
-
-
-def _resolve(node: ast.AST, scope: _Scope, local: frozenset[str]) -> tuple[bool, Any, str]:
-    match node:
-        case ast.Name(id=name, ctx=ast.Load()) if name not in local:
-            known, value = scope.get(name)
-            return known, value, name
-        case ast.Attribute(value=base, attr=attr):
-            known, value, name = _resolve(base, scope, local)
-            if not known:
-                return False, None, ""
-            if isinstance(value, _NAMESPACES):
-                return (True, getattr(value, attr), f"{name}.{attr}") if _has(value, attr) else (False, None, "")
-            return False, None, ""
-        case ast.Subscript(value=base, slice=ast.Constant(value=str() as item)):
-            known, value, name = _resolve(base, scope, local)
-            if known and isinstance(value, (Models, Sources, SourceTables)):
-                return True, value[item], f"{name}[{item}]"
-            return False, None, ""
-        case ast.Call(func=ast.Attribute(value=base, attr="table"), args=[ast.Constant(value=str() as table)]):
-            known, value, name = _resolve(base, scope, local)
-            if known and isinstance(value, Resource) and hasattr(value, "table"):
-                return True, value.table(table), name
-            return False, None, ""
-    return False, None, ""
-
-
-def _has(value: Any, attr: str) -> bool:
-    return not attr.startswith("__") and (not isinstance(value, ModuleType) or attr in vars(value))
-
-
-def _assigned(node: ast.AST) -> frozenset[str]:
-    """Names that are the function's own: parameters and what it assigns, unless declared global."""
-    stored = {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and not isinstance(item.ctx, ast.Load)}
-    parameters = {item.arg for item in ast.walk(node) if isinstance(item, ast.arg)}
-    outside = {n for item in ast.walk(node) if isinstance(item, (ast.Global, ast.Nonlocal)) for n in item.names}
-    return frozenset((stored | parameters) - outside)
-
-
-def _function_node(fn: FunctionType) -> ast.AST | None:
-    tree = _tree(fn.__code__.co_filename)
-    if tree is None:
-        return None
-    first = fn.__code__.co_firstlineno
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == fn.__name__:
-            top = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if top <= first <= node.lineno:
-                return node
-        elif isinstance(node, ast.Lambda) and node.lineno == first and fn.__name__ == "<lambda>":
-            return node
-    return None
-
-
-def _tree(file: str) -> ast.Module | None:
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return _parsed(text)
-
-
-@functools.lru_cache(maxsize=512)
-def _parsed(text: str) -> ast.Module | None:
-    try:
-        return ast.parse(text)
-    except SyntaxError:
-        return None
-
-
-def _normalised(node: ast.AST) -> str:
-    """The code without comments, layout, docstring and decorators."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        body = node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body
-        return ast.dump(node.args) + "".join(ast.dump(part) for part in body)
-    return ast.dump(node)
 
 
 def _bytecode(fn: FunctionType) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import Resource, Warehouse
 from orchestrator.definitions.assets import DbtReference, Definition, Table
 from orchestrator.loaders.code_reader import CodeReading, read_code
 
@@ -97,6 +98,169 @@ def names(reading: CodeReading) -> list[str]:
 )
 def test_a_name_in_the_code_is_a_reference(read: Read, text: str, expected: list[str]) -> None:
     assert names(read(text)) == expected
+
+
+RESOURCES = """
+from dataclasses import dataclass
+from orchestrator import Resource, Warehouse, asset
+from orchestrator.dbt import models as dbt
+import contextlib
+import functools
+import operator
+
+@dataclass(frozen=True)
+class Api(Resource):
+    url: str = ""
+
+    def rows(self, context):
+        return [warehouse, self.url]
+
+    @property
+    def name(self):
+        return self.url
+
+warehouse = Warehouse.from_dbt()
+api, spare = Api("https://example.com"), Api("https://spare.example.com")
+TABLE = warehouse.table("raw.planes")
+APIS = {"main": api, "spare": spare}
+SEVERAL = [api, [TABLE]]
+
+@asset(warehouse.table("raw.flights"))
+def flights():
+    return []
+
+def twice(fn):
+    @functools.wraps(fn)
+    def wrapped(*args):
+        api.rows(None)
+        return fn(*args)
+    return wrapped
+
+class Reader:
+    fallback = TABLE
+    __slots__ = ("source",)
+
+    def __init__(self, source):
+        self.source = source
+
+    def rows(self, context):
+        return self._ask(context)
+
+    def _ask(self, context):
+        return self.source.url
+
+    def planes(self):
+        return self.fallback
+
+    @property
+    def first(self):
+        return self.source
+
+    @classmethod
+    def of_class(cls):
+        return cls.fallback
+
+    @staticmethod
+    def of_nothing():
+        return flights
+
+class Deeper(Reader):
+    def rows(self, context):
+        return super().rows(context)
+
+reader = Reader(spare)
+deeper = Deeper(api)
+method = reader.rows
+bound = functools.partial(lambda source, context: context, api)
+by_name = operator.attrgetter("rows")
+"""
+
+
+def told(reading: CodeReading) -> list[str]:
+    """Each use as `target:line`, lines counted from the end of RESOURCES."""
+    words = []
+    for use in reading.uses:
+        match use.target:
+            case Warehouse():
+                word = "warehouse"
+            case Resource():
+                word = "spare" if "spare" in repr(use.target) else "api"
+            case DbtReference():
+                word = use.target.name
+            case _:
+                word = use.target.name
+        line = use.line - RESOURCES.count("\n")
+        words.append(f"{word}:{line}" if line > 0 else word)
+    return words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def it():\n    return api.url", ["api:2"]),
+        ("def it():\n    return api.rows(None)", ["api:2", "warehouse"]),
+        ("def it():\n    return api.unheard_of", ["api:2", "warehouse"]),
+        ("def it():\n    return [each.url for each in [api]]", ["api:2", "warehouse"]),
+        ("def it():\n    return {n: api.url for n in 'ab'}", ["api:2"]),
+        ("def it():\n    return (lambda x: api.url)(1)", ["api:2"]),
+        ("def it():\n    def inner():\n        return api.url\n    return inner", ["api:3"]),
+        ("def it(source=api):\n    return source", ["api:1", "warehouse"]),
+        ("def it(*, source=TABLE):\n    return source", ["raw.planes:1"]),
+        ("def it():\n    return bound(None)", ["api:2", "warehouse"]),
+        ("it = functools.partial(lambda source: source, TABLE)", ["raw.planes:1"]),
+        ("@twice\ndef it():\n    return TABLE", ["api", "warehouse", "raw.planes:3"]),
+        ("@contextlib.contextmanager\ndef helper():\n    yield api.url\ndef it():\n    with helper(): pass", ["api:3"]),
+        ("@functools.lru_cache\ndef helper():\n    return api.url\ndef it():\n    return helper()", ["api:3"]),
+        ("def it():\n    return APIS['spare'].url", ["spare:2"]),
+        ("def it():\n    return SEVERAL[0].url", ["api:2"]),
+        ("def it():\n    return list(APIS)", ["api:2", "warehouse", "spare:2", "warehouse"]),
+        ("def it():\n    for each in SEVERAL: print(each)", ["api:2", "warehouse", "raw.planes:2"]),
+        ("def it():\n    return reader.rows(None)", ["spare"]),
+        ("def it():\n    return method(None)", ["spare"]),
+        ("def it():\n    return deeper.rows(None)", ["api"]),
+        ("def it():\n    return reader.planes()", ["raw.planes"]),
+        ("def it():\n    return reader.first", ["spare", "warehouse"]),
+        ("def it():\n    return reader.source.url", ["spare:2"]),
+        ("def it():\n    return Reader.fallback", ["raw.planes:2"]),
+        ("def it():\n    return Reader.of_class()", ["raw.planes"]),
+        ("def it():\n    return Reader.of_nothing()", ["flights"]),
+        (
+            "def it(context):\n    return Reader(api).planes()",
+            ["raw.planes", "raw.planes", "flights", "api:2", "warehouse"],
+        ),
+        ("def it():\n    return getattr(api, 'url')", ["api:2"]),
+        ("def it():\n    from story import api as source\n    return source.url", ["api:3"]),
+        ("def it():\n    import story\n    return story.api.url", ["api:3"]),
+        ("def it():\n    return warehouse.table('raw.' + name)", ["warehouse:2"]),
+        ("def it():\n    return [flights for flights in 'ab'], (lambda api: api)(1)", []),
+        ("def it():\n    twin = lambda flights: flights\n    return twin(flights)", ["flights:3"]),
+        ("async def it():\n    async with api.rows(None): pass", ["api:2", "warehouse"]),
+    ],
+    ids=lambda value: value.replace("\n", " ") if isinstance(value, str) else "",
+)
+def test_every_way_to_name_a_resource_is_seen(read: Read, text: str, expected: list[str]) -> None:
+    assert told(read(text, head=RESOURCES)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def it(name):\n    return globals()[name]",
+        "def it(name):\n    import story\n    return getattr(story, name)",
+        "def it():\n    return eval('api')",
+        "def it():\n    import importlib\n    return importlib.import_module('story').api",
+        "def it(source):\n    return source.rows(None)",
+    ],
+)
+def test_what_cannot_be_seen_is_not_guessed(read: Read, text: str) -> None:
+    """The list in docs/how-to/resources.md; a run finds these."""
+    assert told(read(text, head=RESOURCES)) == []
+
+
+def test_an_attribute_that_a_method_reads_is_part_of_the_code_version(read: Read) -> None:
+    text = "class A:\n    def __init__(self): self.limit = 1\n    def f(self): return self.limit\na = A()\n"
+    text += "def it(): return a.f()"
+    assert digest(read, text) != digest(read, text.replace("limit = 1", "limit = 2"))
 
 
 def test_it_is_found_in_a_closure(read: Read) -> None:

@@ -13,7 +13,7 @@ import functools
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
@@ -143,8 +143,8 @@ class _Reader:
         """A function, and each one that it wraps."""
         for layer in _layers(fn):
             if isinstance(layer, MethodType):
-                layer, bound = layer.__func__, layer.__self__
-            if isinstance(layer, functools.partial):
+                self.read(layer.__func__, layer.__self__)
+            elif isinstance(layer, functools.partial):
                 self.read(layer.func, bound)
             elif isinstance(layer, FunctionType) and self.is_project_file(layer.__code__.co_filename):
                 self._read_body(layer, bound)
@@ -166,7 +166,9 @@ class _Reader:
             self.take_argument(default, fn)
         for node in nodes:
             scope = _Scope.of(fn, node, bound)
-            body = node.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else [node]
+            body: Sequence[ast.AST] = [node]
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body
             for part in body:
                 self._visit(part, scope)
 

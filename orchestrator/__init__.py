@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.definitions import metadata
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.context import Context
-from orchestrator.definitions.decorators import action, asset, check
+from orchestrator.definitions.decorators import action, asset, check, writes
 from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.resources import Resource
@@ -39,5 +39,6 @@ __all__ = [
     "source",
     "state",
     "tag",
+    "writes",
 ]
 __version__ = "0.1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from orchestrator.definitions.events import step_id, step_titles
 from orchestrator.errors import OrchestratorError
 from orchestrator.graph.model import Asset
 from orchestrator.plan.run_plan import RunPlan
@@ -86,9 +87,10 @@ def _show_plan(site: Site, plan: RunPlan, *, full_refresh: bool) -> None:
         checks = f" and **{counted(len(plan.checks), 'check')}**" if plan.checks else ""
         st.markdown(f"**{steps}**{checks} would run in **{escape(plan.environment)}**.")
     how = {writer.id: writer.strategy for asset in site.reads.graph.assets.values() for writer in asset.writers}
+    titles = step_titles(plan.steps)
     rows = [
         {
-            "Step": step.key,
+            "Step": titles[step_id(step)],
             "How": how.get(step.writer, step.kind) + (" (full refresh)" if full_refresh else ""),
             "Why": first_line(step.reason),
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from orchestrator.definitions.events import step_id, step_titles
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.records import LogRecord, RunDetail, RunSummary, StepRecord
 
@@ -130,10 +131,11 @@ def _link(site: Site, key: str) -> None:
 
 
 def _steps(run: RunDetail) -> None:
+    titles = step_titles(run.steps)
     rows: list[dict[str, Any]] = [
         {
             "Status": look_of(step.status).word,
-            "Asset": step.key,
+            "Step": titles[step_id(step)],
             "Rows": step.rows,
             "Duration": duration(step.duration_s),
             "Attempts": step.attempt or None,

@@ -22,6 +22,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.output import STATUSES, count, make_console, one_line, print_json
 from orchestrator.cli.workspaces import print_findings
+from orchestrator.definitions.events import step_id, step_titles
 from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.run_plan import RunPlan
 
@@ -93,14 +94,14 @@ def _steps(graph: AssetGraph, plan: RunPlan, *, action: str) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="quiet")
     grid.add_column()
+    titles = step_titles(plan.steps)
     for step in plan.steps:
         if step.action == action:
             writer = writers.get(step.writer)
             how = "action" if step.kind == "action" else writer.strategy if writer else step.kind
             full = " (full refresh)" if plan.full_refresh and how == "incremental" else ""
-            grid.add_row(
-                Text(f"  {glyph} ", style=style).append(step.key, style="default"), how + full, one_line(step.reason)
-            )
+            name = Text(f"  {glyph} ", style=style).append(titles[step_id(step)], style="default")
+            grid.add_row(name, how + full, one_line(step.reason))
     return grid
 
 

@@ -150,9 +150,11 @@ def event_line(event: Event, *, view: RunView) -> Text | None:
         case RunStarted():
             return _header(event, view)
         case StepFinished() if event.will_retry:
-            return _line("!", "attention", event.key, "failed, will be tried again", event.duration_s, key_width(view))
+            return _line(
+                "!", "attention", view.title(event), "failed, will be tried again", event.duration_s, key_width(view)
+            )
         case StepFinished() if event.status != "up_to_date":
-            return _step_line(event, key_width(view))
+            return _step_line(event, view)
         case CheckFinished() if event.status in ("failed", "warned"):
             return _check_line(event)
         case LogLine() if event.level in ("warning", "error"):
@@ -173,10 +175,10 @@ def _header(event: RunStarted, view: RunView) -> Text:
 
 def key_width(view: RunView) -> int:
     """How wide keys are printed, so that what follows them stands in one column."""
-    return min(KEY_WIDTH, max((len(step.key) for step in view.planned.values()), default=KEY_WIDTH))
+    return min(KEY_WIDTH, max(map(len, view.titles.values()), default=KEY_WIDTH))
 
 
-def _step_line(event: StepFinished, width: int) -> Text:
+def _step_line(event: StepFinished, view: RunView) -> Text:
     glyph, style = STATUSES[event.status]
     rows = event.materialization.rows if event.materialization else None
     if event.status == "succeeded":
@@ -184,7 +186,7 @@ def _step_line(event: StepFinished, width: int) -> Text:
     else:
         reason = event.reason or (event.failure.message.strip().splitlines()[0] if event.failure else "")
         said = f"{words(event.status)}{': ' + reason if reason else ''}"
-    return _line(glyph, style, event.key, said, event.duration_s, width)
+    return _line(glyph, style, view.title(event), said, event.duration_s, key_width(view))
 
 
 def _line(glyph: str, style: str, key: str, said: str, seconds: float | None, width: int) -> Text:
@@ -215,7 +217,7 @@ def live_area(view: RunView) -> RenderableType:
         again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
         usual = view.durations.get((step.key, step.writer))
         passed = clock((now - step.at).total_seconds()) + (f" of about {clock(usual)}" if usual and usual >= 1 else "")
-        grid.add_row(Text("  ▶ ", style="active").append(step.key + again, style="default"), passed)
+        grid.add_row(Text("  ▶ ", style="active").append(view.title(step) + again, style="default"), passed)
     if len(running) > RUNNING_SHOWN:
         grid.add_row(Text(f"    and {len(running) - RUNNING_SHOWN} more", style="quiet"), "")
     return Group(grid, status_line(view, elapsed=view.elapsed(now), remaining=view.remaining(now)))

@@ -18,11 +18,13 @@ from orchestrator.definitions.events import (
     RunFinished,
     RunStarted,
     StepFinished,
+    StepId,
+    StepLike,
     StepStarted,
+    step_id,
+    step_titles,
 )
 
-StepId = tuple[str, str, str | None]
-"""(asset key, writer id, partition)"""
 GOOD = ("succeeded", "warned", "up_to_date")
 
 
@@ -34,11 +36,17 @@ class RunView:
     started: RunStarted | None = None
     ended: RunFinished | None = None
     planned: dict[StepId, PlannedStep] = field(default_factory=dict)
+    titles: dict[StepId, str] = field(default_factory=dict)
+    """What the planned steps are called."""
     running: dict[StepId, StepStarted] = field(default_factory=dict)
     finished: dict[StepId, StepFinished] = field(default_factory=dict)
     checks: dict[str, CheckFinished] = field(default_factory=dict)
     warnings: list[LogLine] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def title(self, step: StepLike) -> str:
+        """What people call the step."""
+        return self.titles.get(step_id(step), step.key)
 
     def add(self, event: Event) -> None:
         """Take in one event."""
@@ -46,13 +54,14 @@ class RunView:
             match event:
                 case RunStarted():
                     self.started = event
-                    self.planned = {(step.key, step.writer, step.partition): step for step in event.steps}
+                    self.planned = {step_id(step): step for step in event.steps}
+                    self.titles = step_titles(event.steps)
                 case StepStarted():
-                    self.running[_id(event)] = event
+                    self.running[step_id(event)] = event
                 case StepFinished():
-                    self.running.pop(_id(event), None)
+                    self.running.pop(step_id(event), None)
                     if not event.will_retry:
-                        self.finished[_id(event)] = event
+                        self.finished[step_id(event)] = event
                 case CheckFinished():
                     self.checks[event.check] = event
                 case LogLine() if event.level in ("warning", "error"):
@@ -78,7 +87,7 @@ class RunView:
     @property
     def done(self) -> int:
         """How many of `to_build` have an outcome."""
-        return sum((step.key, step.writer, step.partition) in self.finished for step in self.to_build)
+        return sum(step_id(step) in self.finished for step in self.to_build)
 
     def count(self, *statuses: str) -> int:
         """How many steps ended in one of `statuses`."""
@@ -119,7 +128,7 @@ class RunView:
         for step, seconds in zip(self.to_build, known, strict=True):
             cost = typical if seconds is None else seconds
             total += cost
-            done += self._share_done((step.key, step.writer, step.partition), cost, now)
+            done += self._share_done(step_id(step), cost, now)
         elapsed = self.elapsed(now)
         pace = done / elapsed if done > 0 and elapsed > 0 else 1.0
         return max(0.0, (total - done) / max(pace, 0.05))
@@ -154,7 +163,7 @@ def summary_json(view: RunView) -> dict[str, Any]:
 
 
 def _step_json(view: RunView, step: PlannedStep) -> dict[str, Any]:
-    outcome = view.finished.get((step.key, step.writer, step.partition))
+    outcome = view.finished.get(step_id(step))
     if outcome is None:
         status = "up_to_date" if step.action == "skip" else "cancelled" if view.status == "cancelled" else "unknown"
         reason = step.reason if step.action == "skip" else "the run ended before it did"
@@ -185,7 +194,3 @@ def _check_json(check: CheckFinished) -> dict[str, Any]:
         "reason": check.reason,
         "duration_s": check.duration_s,
     }
-
-
-def _id(event: StepStarted | StepFinished) -> StepId:
-    return (event.key, event.writer, event.partition)

@@ -25,7 +25,7 @@ from orchestrator.cli.output import (
     status_text,
     utc_now,
 )
-from orchestrator.definitions.events import Failure
+from orchestrator.definitions.events import Failure, step_id, step_titles
 from orchestrator.errors import SelectionError, did_you_mean
 from orchestrator.records.views import CheckRecord, RunDetail, RunSummary, StepRecord
 
@@ -178,13 +178,14 @@ def _steps(steps: Sequence[StepRecord]) -> Table:
     grid.add_column(no_wrap=True, justify="right")
     grid.add_column(no_wrap=True, justify="right", style="quiet")
     grid.add_column()
+    titles = step_titles(steps)
     for step in sorted(steps, key=lambda step: step.status not in BAD):
         again = f"{step.attempt} attempts; " if step.attempt > 1 else ""
         why = step.reason if step.status in BAD else step.plan_reason
         first = why.splitlines()[0] if why else ""
         grid.add_row(
             Text("  ").append_text(status_text(step.status)),
-            step.key,
+            titles[step_id(step)],
             number(step.rows),
             duration(step.duration_s),
             one_line(again + first),

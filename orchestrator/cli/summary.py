@@ -57,7 +57,7 @@ def summary_texts(
 
 
 def _failure(failed: StepFinished | CheckFinished, *, view: RunView, graph: AssetGraph) -> Text:
-    text = _failed_step(failed, graph) if isinstance(failed, StepFinished) else _failed_check(failed, graph)
+    text = _failed_step(failed, view, graph) if isinstance(failed, StepFinished) else _failed_check(failed, graph)
     _add_failure(text, failed.failure, failed.reason)
     blocked = blocked_by(failed, view=view, graph=graph)
     if blocked:
@@ -67,10 +67,10 @@ def _failure(failed: StepFinished | CheckFinished, *, view: RunView, graph: Asse
     return text
 
 
-def _failed_step(step: StepFinished, graph: AssetGraph) -> Text:
+def _failed_step(step: StepFinished, view: RunView, graph: AssetGraph) -> Text:
     what = {"hook": "hook ", "action": "action "}.get(step.kind, "")
     fate = "failed" if step.status == "failed" else "died: its result is unknown, it is built again next time"
-    text = Text("✗ ", style="bad").append(f"{what}{step.key} {fate}", style="bad")
+    text = Text("✗ ", style="bad").append(f"{what}{view.title(step)} {fate}", style="bad")
     key = _key(step.key)
     writers = graph[key].writers if key in graph else ()
     place = next((str(writer.location) for writer in writers if writer.id == step.writer), "")
@@ -114,7 +114,7 @@ def blocked_by(failed: StepFinished | CheckFinished, *, view: RunView, graph: As
         roots = next((check.reads for check in graph.checks if check.id == failed.check), roots)
     reached = [graph.descendants([root]) for root in roots if root in graph]
     common = frozenset.intersection(*reached) if reached else frozenset()
-    return list(dict.fromkeys(step.key for step in view.blocked_steps if _key(step.key) in common))
+    return list(dict.fromkeys(view.title(step) for step in view.blocked_steps if _key(step.key) in common))
 
 
 def _key(text: str) -> AssetKey:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import Expression, Name, Selectable
+from orchestrator.definitions.slots import Mode, Slot
 
 if TYPE_CHECKING:
     from orchestrator.definitions.context import Context
@@ -94,10 +95,12 @@ class Definition(Generic[P, R]):
 
 @dataclass(frozen=True)
 class PythonAsset(Definition[P, R], Selectable):
-    """A table written by a Python function: what `@asset` makes of it."""
+    """A table written by a Python function: what `@asset` makes of it, and `@writes` where it is one of several."""
 
-    table: Table = field(kw_only=True)
-    key: AssetKey = field(kw_only=True)
+    table: Table | DbtReference = field(kw_only=True)
+    """A dbt model where the function updates the model's rows."""
+    key: AssetKey | None = field(kw_only=True)
+    """None where the function writes a dbt model's table: the key is the model's."""
     owners: tuple[str, ...] = field(default=(), kw_only=True)
     group: str | None = field(default=None, kw_only=True)
     tags: tuple[str, ...] = field(default=(), kw_only=True)
@@ -105,9 +108,12 @@ class PythonAsset(Definition[P, R], Selectable):
     after: tuple[Any, ...] = field(default=(), kw_only=True)
     retry: Retry = field(default=Retry(), kw_only=True)
     timeout_s: float | None = field(default=None, kw_only=True)
+    slot: Slot | None = field(default=None, kw_only=True)
+    """The rows that are this writer's own; None: all of them."""
+    mode: Mode = field(default="insert", kw_only=True)
 
     def __selection__(self) -> Expression:
-        return Name(str(self.key))
+        return Name(str(self.key or self.table.name))
 
     def read(self, context: Context, *, columns: Sequence[str] | None = None) -> Any:
         """The asset's rows as a pyarrow.Table; reading it is declaring the dependency."""

@@ -1,9 +1,10 @@
-"""`@asset`, `@check`, `@action`: they return definitions and register nothing."""
+"""`@asset`, `@writes`, `@check`, `@action`: they return definitions and register nothing."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from orchestrator.definitions.assets import (
@@ -16,6 +17,7 @@ from orchestrator.definitions.assets import (
     Table,
 )
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.slots import Mode, Slot
 from orchestrator.errors import DefinitionError
 
 P = ParamSpec("P")
@@ -47,24 +49,93 @@ def asset(
         raise DefinitionError(
             f"@asset needs a table to write, not {table!r}", fix='write @asset(warehouse.table("schema.name"))'
         )
+    common = _Common(key, owner, group, tags, kinds, description, after, Retry(retries, retry_delay_s), timeout_s)
+    return lambda fn: common.of(fn, table=table, slot=None, mode="insert")
 
-    def decorate(fn: Callable[P, R]) -> PythonAsset[P, R]:
+
+def writes(
+    table: Table | DbtReference,
+    *,
+    slot: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    mode: Mode = "insert",
+    key: str | None = None,
+    owner: str | Sequence[str] = (),
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+    description: str | None = None,
+    after: Sequence[Readable] = (),
+    retries: int = 0,
+    retry_delay_s: float = 10.0,
+    timeout_s: float | None = None,
+) -> Callable[[Callable[P, R]], PythonAsset[P, R]]:
+    """A function that is one of several writers of `table`, with status, retries and history of its own.
+
+    With `slot` and `where` ({column: the value, or values, of its rows}) the frame it returns replaces these rows and
+    no others. With `mode="update"` it changes rows by statements, after all inserting writers, and returns nothing;
+    `table` may then be a dbt model. The other parameters are those of `asset`.
+    """
+    if not isinstance(table, (Table, DbtReference)):
+        raise DefinitionError(
+            f"@writes needs a table to write, not {table!r}", fix='write @writes(warehouse.table("schema.name"), …)'
+        )
+    name = table.name
+    if mode not in ("insert", "update"):
+        raise DefinitionError(f"@writes({name!r}) has the mode {mode!r}", fix='the modes are "insert" and "update"')
+    if mode == "update" and (slot is not None or where is not None):
+        raise DefinitionError(
+            f"@writes({name!r}, mode='update') has a slot", fix="leave out slot= and where=: it may change all rows"
+        )
+    if mode == "insert" and isinstance(table, DbtReference):
+        raise DefinitionError(
+            f"@writes({name!r}) would insert into the table of a dbt model, whose schema only dbt knows",
+            fix='update its rows with mode="update", or name the table: warehouse.table("schema.name")',
+        )
+    if mode == "insert" and (not slot or not where):
+        raise DefinitionError(
+            f"@writes({name!r}) does not say which rows are its own",
+            fix='give the slot a name and its rows: @writes(table, slot="emea", where={"region": "EMEA"})',
+        )
+    own = Slot.of(slot, where) if slot and where else None
+    common = _Common(key, owner, group, tags, kinds, description, after, Retry(retries, retry_delay_s), timeout_s)
+    return lambda fn: common.of(fn, table=table, slot=own, mode=mode)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What `@asset` and `@writes` say alike."""
+
+    key: str | None
+    owner: str | Sequence[str]
+    group: str | None
+    tags: Sequence[str]
+    kinds: Sequence[str]
+    description: str | None
+    after: Sequence[Readable]
+    retry: Retry
+    timeout_s: float | None
+
+    def of(
+        self, fn: Callable[P, R], *, table: Table | DbtReference, slot: Slot | None, mode: Mode
+    ) -> PythonAsset[P, R]:
         where = _origin(fn)
+        key = self.key or (table.name if isinstance(table, Table) else None)
         return PythonAsset(
             **where,
-            description=description or inspect.getdoc(fn) or "",
+            description=self.description or inspect.getdoc(fn) or "",
             table=table,
-            key=AssetKey.parse(key or table.name, at=f"{where['file']}:{where['line']}"),
-            owners=_strings(owner),
-            group=group,
-            tags=_strings(tags),
-            kinds=_strings(kinds),
-            after=tuple(after),
-            retry=Retry(retries, retry_delay_s),
-            timeout_s=timeout_s,
+            key=AssetKey.parse(key, at=f"{where['file']}:{where['line']}") if key else None,
+            owners=_strings(self.owner),
+            group=self.group,
+            tags=_strings(self.tags),
+            kinds=_strings(self.kinds),
+            after=tuple(self.after),
+            retry=self.retry,
+            timeout_s=self.timeout_s,
+            slot=slot,
+            mode=mode,
         )
-
-    return decorate
 
 
 def check(

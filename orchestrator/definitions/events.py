@@ -6,9 +6,10 @@ them. Times are aware UTC datetimes; durations are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 StepKind = Literal["asset", "action", "hook"]
 StepStatus = Literal[
@@ -173,6 +174,45 @@ class RunFinished(Event):
     status: RunStatus
     reason: str = ""
     duration_s: float | None = None
+
+
+class StepLike(Protocol):
+    """What all that is about a step has: plans, events, records."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def writer(self) -> str: ...
+    @property
+    def partition(self) -> str | None: ...
+
+
+StepId = tuple[str, str, str | None]
+"""(asset key, writer id, partition)"""
+
+
+def step_id(step: StepLike) -> StepId:
+    """What tells a step from all others of a run."""
+    return (step.key, step.writer, step.partition)
+
+
+def step_titles(steps: Iterable[StepLike]) -> dict[StepId, str]:
+    """{step: what people call it}: its asset, the writer where these steps have several for one asset, its partition.
+
+    >>> one, two = (PlannedStep("raw.sales", f"python:shop.{name}", None, "build", "") for name in ("emea", "apac"))
+    >>> list(step_titles([one, two]).values())
+    ['raw.sales [emea]', 'raw.sales [apac]']
+    """
+    ids = [step_id(step) for step in steps]
+    writers: dict[str, set[str]] = {}
+    for key, writer, _ in ids:
+        writers.setdefault(key, set()).add(writer)
+    return {id_: _title(*id_, several=len(writers[id_[0]]) > 1) for id_ in ids}
+
+
+def _title(key: str, writer: str, partition: str | None, *, several: bool) -> str:
+    part = f" [{writer.rsplit('.', 1)[-1]}]" if several and writer else ""
+    return f"{key}{part}{f' [{partition}]' if partition else ''}"
 
 
 AnyEvent = RunStarted | StepStarted | StepFinished | CheckFinished | LogLine | RunFinished

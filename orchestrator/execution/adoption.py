@@ -17,7 +17,7 @@ from orchestrator.execution.executor import current_user, new_run_id
 from orchestrator.execution.journal import Journal, now
 from orchestrator.execution.ops import Op
 from orchestrator.graph.model import Writer
-from orchestrator.plan.states import current_versions
+from orchestrator.plan.versions import Versions
 from orchestrator.workspace import Workspace
 
 GOOD = ("success", "pass", "warn", "no-op")
@@ -115,7 +115,7 @@ def _record(
         run_id=run_id,
         environment=environment,
         listeners=[],
-        versions=current_versions(workspace.graph, facts),
+        versions=Versions.recorded(workspace.graph, facts),
     )
     journal.emit(
         RunStarted(

@@ -24,7 +24,7 @@ from orchestrator.execution.python_steps import PythonSteps
 from orchestrator.execution.results import Listener, RunOptions, RunResult, StepWrapper, Unwrapped
 from orchestrator.execution.session import Names
 from orchestrator.plan.run_plan import RunPlan
-from orchestrator.plan.states import current_versions
+from orchestrator.plan.versions import Versions
 from orchestrator.resources.file_lock import writer_lock
 from orchestrator.workspace import Workspace
 
@@ -94,7 +94,7 @@ class _Run:
                 run_id=self.run_id,
                 environment=workspace.environment,
                 listeners=self.listeners,
-                versions=current_versions(workspace.graph, facts),
+                versions=Versions.recorded(workspace.graph, facts),
             )
             self._announce()
             try:

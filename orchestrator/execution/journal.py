@@ -27,6 +27,7 @@ from orchestrator.execution.board import End
 from orchestrator.execution.ops import Op
 from orchestrator.execution.results import Listener
 from orchestrator.graph.model import AssetGraph, Writer
+from orchestrator.plan.versions import Versions
 from orchestrator.records import Records
 
 
@@ -55,8 +56,8 @@ class Journal:
     run_id: str
     environment: str
     listeners: Sequence[Listener]
-    versions: dict[AssetKey, str | None]
-    """What each asset's version is now; grows with the run."""
+    versions: Versions
+    """What is there now; grows with the run."""
     steps: dict[str, StepFinished] = field(default_factory=dict)
     """{writer id: its last outcome}"""
     checks: list[CheckFinished] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Journal:
                 attempt_id=attempt_id,
                 attempt=attempt,
                 code_version=writer.code_version,
-                inputs={str(key): self.versions.get(key) for key in sorted(writer.reads)},
+                inputs=self.versions.inputs(self.graph[op.key], writer),
             )
             token = self.records.begin(event)
             self._pass_on(event)
@@ -116,7 +117,7 @@ class Journal:
         """The attempt is done (or what was there is adopted); its id becomes the asset's version."""
         with self._guard:
             self._finish(intent, status, reason=reason, materialization=materialization, duration_s=duration_s)
-            self.versions[intent.op.key] = self._joined(intent)
+            self.versions.of_writer[intent.op.key, intent.op.id] = intent.attempt_id
 
     def fail(
         self,
@@ -149,14 +150,6 @@ class Journal:
             self.records.end(event, token=intent.token)
             self._pass_on(event)
         self.steps[intent.op.id] = event
-
-    def _joined(self, intent: Intent) -> str:
-        # The same form as plan.states.current_versions: one writer, one id; several, joined in the writers' order.
-        writers = self.graph[intent.op.key].writers
-        if len(writers) == 1:
-            return intent.attempt_id
-        before = (self.versions.get(intent.op.key) or "").split("+")
-        return "+".join([*before, intent.attempt_id])
 
     def skip(self, op: Op, end: End) -> None:
         """An op that never started: blocked or cancelled, and why."""

@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.events import PlannedStep
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.graph.model import AssetGraph, Check
+from orchestrator.graph.model import AssetGraph, Check, Writer
 from orchestrator.plan.run_plan import RunPlan
 
 OpKind = Literal["asset", "action", "check"]
@@ -61,12 +61,13 @@ class _Builder:
     def step(self, step: PlannedStep) -> Op:
         key = AssetKey.parse(step.key)
         writer = next(writer for writer in self.graph[key].writers if writer.id == step.writer)
+        needs = self._needs(writer.id, writer.reads, dbt=writer.engine == "dbt") | self._first(key, writer)
         return Op(
             id=writer.id,
             kind="action" if self.graph[key].kind == "action" else "asset",
             engine=writer.engine,
             key=key,
-            needs=self._needs(writer.id, writer.reads, dbt=writer.engine == "dbt"),
+            needs=needs,
             step=step,
             retry=writer.retry,
         )
@@ -79,6 +80,19 @@ class _Builder:
         dbt = check.kind == "dbt_test"
         needs = self._needs(check.id, check.reads, dbt=dbt)
         return Op(check.id, "check", "dbt" if dbt else "python", check.key, needs, check=check)
+
+    def _first(self, key: AssetKey, writer: Writer) -> frozenset[str]:
+        """Writers of the same table that go first: whoever inserts before an update, dbt before the other slots.
+
+        dbt's first build of an incremental model creates the table.
+        """
+        planned = self.writers.get(key, ())
+        if writer.mode == "update":
+            return frozenset(other.id for other in self.graph[key].inserting if other.id in planned)
+        if writer.engine == "dbt":
+            return frozenset()
+        inserting = (other for other in self.graph[key].inserting if other.engine == "dbt")
+        return frozenset(other.id for other in inserting if other.id in planned)
 
     def _needs(self, op_id: str, reads: Iterable[AssetKey], *, dbt: bool) -> frozenset[str]:
         """Writers of the nearest planned assets upstream: what is not planned may be a view and passes data on."""

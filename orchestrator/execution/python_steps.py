@@ -98,7 +98,7 @@ class PythonSteps:
 
     def _previous(self, intent: Intent) -> Previous | None:
         journal = self.journal
-        if journal.versions.get(intent.op.key) is None:
+        if (intent.op.key, intent.op.id) not in journal.versions.of_writer:
             return None
         last = journal.records.latest(journal.environment, str(intent.op.key))
         if last is None or last.version is None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.definitions.slots import Mode, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Writer:
     """Changes when the code does; None when it cannot be known (then it counts as changed)."""
     raw_code: str | None = None
     retry: Retry = field(default_factory=Retry)
+    slot: Slot | None = None
+    """The rows that are its own; None: the whole table, or for an update any of them."""
+    mode: Mode = "insert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,11 @@ class Asset:
     def needs_looking(self) -> bool:
         """True when only the warehouse can say what its columns are: sources, and what Python writes."""
         return self.kind == "asset" and not any(writer.engine == "dbt" for writer in self.writers)
+
+    @property
+    def inserting(self) -> tuple[Writer, ...]:
+        """The writers that put rows there; those that only update rows run after them."""
+        return tuple(writer for writer in self.writers if writer.mode == "insert")
 
     @property
     def reads(self) -> frozenset[AssetKey]:

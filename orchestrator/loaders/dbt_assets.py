@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.errors import DefinitionError
 from orchestrator.graph.model import Asset, Check, Column, Consumer, Ephemeral, Writer
+from orchestrator.loaders.dbt_meta import DbtMeta, read_meta
 from orchestrator.loaders.dbt_places import Places
 from orchestrator.loaders.dbt_versions import CodeVersions, depends_on_target, inline_config
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
@@ -162,6 +162,7 @@ class _Builder:
     def written_asset(self, node: Node) -> DraftAsset:
         location = self.places.file(node.package_name, node.original_file_path)
         key = asset_key(node)
+        ours = self.meta(node, location)
         writer = Writer(
             id=node.unique_id,
             engine="dbt",
@@ -170,7 +171,8 @@ class _Builder:
             location=location,
             code_version=self.versions.of(node),
             raw_code=node.code or None,
-            retry=self.retry(node, location),
+            retry=ours.retry,
+            slot=ours.slot,
         )
         group = node.group or _text(node.settings.get("group"))
         asset = Asset(
@@ -196,7 +198,7 @@ class _Builder:
             node.unique_id,
             asset,
             self.reads(node),
-            self.explicit_key(node, location),
+            ours.key,
             other_keys=tuple(dict.fromkeys(other for other in others if other != key)),
         )
 
@@ -221,7 +223,7 @@ class _Builder:
         return DraftAsset(
             source.unique_id,
             asset,
-            explicit_key=self.explicit_key(source, location),
+            explicit_key=self.meta(source, location).key,
             other_keys=(
                 AssetKey.of_names("source", names),
                 AssetKey.of_names("source", f"{source.package_name}.{names}"),
@@ -235,35 +237,11 @@ class _Builder:
             Ephemeral(node.unique_id, node.name, path, reads=empty, read_by=empty, tags=node.all_tags), self.reads(node)
         )
 
-    def explicit_key(self, item: Resource, location: Location) -> AssetKey | None:
-        """`meta.orchestrator.key`, where the user has fixed it."""
-        ours = item.all_meta.get("orchestrator")
-        key = ours.get("key") if isinstance(ours, Mapping) else None
-        if key is None:
-            return None
-        try:
-            return AssetKey.parse(str(key), at=str(location))
-        except DefinitionError as exc:
-            self.errors.append(exc)
-            return None
-
-    def retry(self, item: Resource, location: Location) -> Retry:
-        """`meta.orchestrator.retries` and `.retry_delay_s`: how often a failing model is tried again, and when."""
-        ours = item.all_meta.get("orchestrator")
-        if not isinstance(ours, Mapping):
-            return Retry()
-        default = Retry()
-        times, delay = ours.get("retries", default.times), ours.get("retry_delay_s", default.delay_s)
-        if isinstance(times, int) and times >= 0 and isinstance(delay, (int, float)) and delay >= 0:
-            return Retry(times, float(delay))
-        self.errors.append(
-            DefinitionError(
-                f"{item.unique_id.split('.')[-1]} has retries {times!r} with a delay of {delay!r}",
-                at=str(location),
-                fix="write meta: {orchestrator: {retries: 2, retry_delay_s: 10}}",
-            )
-        )
-        return default
+    def meta(self, item: Resource, location: Location) -> DbtMeta:
+        """`meta.orchestrator`; what is wrong with it is noted."""
+        found = read_meta(item.all_meta, name=item.unique_id.split(".", 2)[-1], at=str(location))
+        self.errors.extend(found.errors)
+        return found
 
     def owners(self, item: Resource, group: Any, more: Mapping[str, Any] | None = None) -> tuple[str, ...]:
         """From `meta.owner`, then from the group; an email before a name."""

@@ -25,6 +25,8 @@ class DraftAsset:
     """Set where the user fixed the key (`meta.orchestrator.key`, `key=`)."""
     other_keys: tuple[AssetKey, ...] = ()
     """Keys that it can have instead when another table has its key, best first."""
+    same_as: str | None = None
+    """A reference to the dbt node whose table this draft's writer changes; its own relation is then not known."""
     places: Mapping[str, Location] = field(default_factory=dict)
     """{id in `reads`: where the code refers to it}, for errors; an id without place is the asset's own."""
 

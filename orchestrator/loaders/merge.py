@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.definitions.keys import AssetKey, Location, Relation
-from orchestrator.errors import ConflictingWritersError, KeyClashError, OrchestratorError
+from orchestrator.errors import KeyClashError, OrchestratorError, UnknownAssetError, did_you_mean
 from orchestrator.graph.build import build_graph, cycle_error, find_cycle
-from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral
+from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral, Writer
+from orchestrator.graph.references import index_references
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
 from orchestrator.loaders.key_clashes import key_of, settle_keys
 from orchestrator.loaders.references import References
-
-_COUNTS = {2: "two", 3: "three", 4: "four"}
+from orchestrator.loaders.shared_tables import conflicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     checks = [draft for fragment in fragments for draft in fragment.checks]
     errors: list[OrchestratorError] = []
 
+    drafts = _with_updated_tables(drafts, errors)
     groups = _group_by_relation(drafts)
     if moved := settle_keys(groups):
         drafts = [moved.get(draft.id, draft) for draft in drafts]
@@ -64,6 +65,34 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
 
 
 # Which drafts are one asset
+
+
+def _with_updated_tables(drafts: Sequence[DraftAsset], errors: list[OrchestratorError]) -> list[DraftAsset]:
+    """Drafts that change the table of a dbt node get its relation; without such a node they are left out."""
+    by_id = {draft.id: draft for draft in drafts}
+    meanings = index_references([unique_id for draft in drafts for unique_id in draft.asset.dbt_ids])
+    found: list[DraftAsset] = []
+    for draft in drafts:
+        if draft.same_as is None:
+            found.append(draft)
+            continue
+        meant = [by_id[id_] for id_ in meanings.get(draft.same_as, ()) if id_ in by_id]
+        if len(meant) == 1:
+            found.append(replace(draft, asset=replace(draft.asset, relation=meant[0].asset.relation)))
+        else:
+            errors.append(_no_table(draft, [other.id for other in meant], meanings))
+    return found
+
+
+def _no_table(draft: DraftAsset, meant: Sequence[str], known: Iterable[str]) -> UnknownAssetError:
+    prefix, name = (draft.same_as or "").rsplit(":", 1)
+    at, writer = str(_place(draft.asset)), draft.asset.writers[0].name
+    if meant:
+        what = f"'{writer}' updates '{name}', which may mean {' or '.join(meant)}"
+        return UnknownAssetError(what, at=at, fix="write its project before the name: 'project.name'")
+    names = [spelling.removeprefix(f"{prefix}:") for spelling in known if spelling.startswith(f"{prefix}:")]
+    fix = did_you_mean(name, names) or "correct the name; `orchestrator ls` lists all assets"
+    return UnknownAssetError(f"'{writer}' updates '{name}', which no dbt project here has", at=at, fix=fix)
 
 
 def _group_by_relation(drafts: Iterable[DraftAsset]) -> list[list[DraftAsset]]:
@@ -92,32 +121,21 @@ def _full_relations(relations: Iterable[Relation]) -> Mapping[Relation, Relation
 
 
 def _rank(draft: DraftAsset) -> int:
-    """Writers first, then what dbt declares, then mere mentions of a table; otherwise as they came."""
+    """Writers first, those that insert before others; then what dbt declares, then mere mentions of a table."""
     if draft.asset.writers:
-        return 0
-    return 1 if draft.asset.dbt_ids else 2
+        return 0 if draft.asset.inserting else 1
+    return 2 if draft.asset.dbt_ids else 3
 
 
 def _sound(groups: Iterable[list[DraftAsset]], errors: list[OrchestratorError]) -> list[list[DraftAsset]]:
     """The groups without those whose key is taken already; several writers of one table are reported."""
     by_key: dict[AssetKey, list[DraftAsset]] = {}
     for group in groups:
-        if sum(bool(draft.asset.writers) for draft in group) > 1:
-            errors.append(_conflict(group))
+        errors += conflicts(str(group[0].asset.relation), [item for draft in group for item in draft.asset.writers])
         first = by_key.setdefault(key_of(group), group)
         if first is not group:
             errors.append(_clash(first[0], group[0]))
     return list(by_key.values())
-
-
-def _conflict(group: Sequence[DraftAsset]) -> ConflictingWritersError:
-    writers = [writer for draft in group for writer in draft.asset.writers]
-    count = _COUNTS.get(len(writers), str(len(writers)))
-    return ConflictingWritersError(
-        f"{count} writers replace one table, '{group[0].asset.relation}': {_listed(writer.id for writer in writers)}",
-        at=_listed(str(writer.location) for writer in writers),
-        fix="keep one of them, or give the others a table of their own",
-    )
 
 
 def _clash(first: DraftAsset, second: DraftAsset) -> KeyClashError:
@@ -138,11 +156,9 @@ def _listed(items: Iterable[str]) -> str:
 
 
 def _united(group: Sequence[DraftAsset], references: References) -> Asset:
-    """One asset of all drafts of a relation; where they differ, the first (the writer) wins."""
+    """One asset of all drafts of a relation; where they differ, the first (a writer) wins."""
     first, assets = group[0].asset, [draft.asset for draft in group]
     key = key_of(group)
-    draft = group[0]
-    reads = references.keys_of(draft.reads, reader=str(key), at=_place(first), places=draft.places) - {key}
     return replace(
         first,
         key=key,
@@ -154,11 +170,18 @@ def _united(group: Sequence[DraftAsset], references: References) -> Asset:
         description=next((asset.description for asset in assets if asset.description), ""),
         relation=max((asset.relation for asset in assets if asset.relation), key=_has_database, default=None),
         columns=_columns(column for asset in assets for column in asset.columns),
-        writers=tuple(replace(writer, reads=reads) for writer in first.writers),
+        writers=tuple(writer for draft in group for writer in _placed_writers(draft, key, references)),
         resources=_in_order(asset.resources for asset in assets),
         meta={name: value for asset in reversed(assets) for name, value in asset.meta.items()},
         dbt_ids=_in_order(asset.dbt_ids for asset in assets),
     )
+
+
+def _placed_writers(draft: DraftAsset, key: AssetKey, references: References) -> Iterable[Writer]:
+    if not draft.asset.writers:
+        return ()
+    reads = references.keys_of(draft.reads, reader=str(key), at=_place(draft.asset), places=draft.places) - {key}
+    return [replace(writer, reads=reads) for writer in draft.asset.writers]
 
 
 def _has_database(relation: Relation) -> bool:

@@ -172,7 +172,9 @@ class _Builder:
         resources = [use.target for use in reading.uses if isinstance(use.target, Resource)]
         is_asset = isinstance(definition, PythonAsset)
         own = definition.table if isinstance(definition, PythonAsset) else None
-        relation = self.relate(own) if own is not None else None
+        updated = own if isinstance(own, DbtReference) else None
+        # For an update of a dbt model only a stand-in: merging gives it the model's key.
+        key = definition.key or AssetKey.of_names("dbt", own.name if own is not None else definition.name)
         writer = Writer(
             id=definition.id,
             engine="python",
@@ -182,20 +184,22 @@ class _Builder:
             code_version=reading.digest,
             raw_code=_source(definition),
             retry=definition.retry,
+            slot=definition.slot if isinstance(definition, PythonAsset) else None,
+            mode=definition.mode if isinstance(definition, PythonAsset) else "insert",
         )
         asset = Asset(
-            key=definition.key,
-            name=definition.key.name,
+            key=key,
+            name=key.name,
             project=self.project,
             location=self.location(definition),
             kind="asset" if is_asset else "action",
-            aliases=(definition.name,) if definition.name != definition.key.name else (),
+            aliases=(definition.name,) if definition.name != key.name else (),
             kinds=_unique(["python", *(self._kinds_of(definition))]),
             group=definition.group,
             owners=definition.owners,
             tags=definition.tags,
             description=definition.description,
-            relation=relation,
+            relation=self.relate(own) if isinstance(own, Table) else None,
             writers=(writer,),
             resources=_unique([type(resource).__name__.lower() for resource in [*resources, *_own_resource(own)]]),
             dbt_ids=(),
@@ -211,6 +215,7 @@ class _Builder:
                 if not isinstance(use.target, Resource)
             },
             explicit_key=definition.key,
+            same_as=updated.id if updated is not None else None,
         )
 
     def _kinds_of(self, definition: PythonAsset[..., Any] | PythonAction[..., Any]) -> tuple[str, ...]:
@@ -273,8 +278,8 @@ class _Builder:
         return [target for target in targets if isinstance(target, Table)]
 
 
-def _own_resource(table: Table | None) -> list[Resource]:
-    return [table.resource] if table is not None else []
+def _own_resource(table: Table | DbtReference | None) -> list[Resource]:
+    return [table.resource] if isinstance(table, Table) else []
 
 
 def _unique(items: Sequence[str]) -> tuple[str, ...]:

@@ -28,21 +28,22 @@ def build_retry_plan(
     states: Mapping[AssetKey, AssetState],
     environment: str,
 ) -> RunPlan:
-    """The steps of a run that did not end well, by `steps` ({asset key: status}) and `checks` ({check id: status}).
+    """The steps of a run that did not end well, by `steps` ({writer id: status}) and `checks` ({check id: status}).
 
     A check that failed, or that the run did not come to, runs again by itself: the asset it looks at was written and
     is kept. What has left the graph since is left out.
     """
-    again = {AssetKey.parse(key): _AGAIN[status] for key, status in steps.items() if status in _AGAIN}
-    known = {key: reason.format(run=run_id) for key, reason in again.items() if key in graph}
-    base = build_run_plan(graph, known, states=states, environment=environment, selection=f"retry of {run_id}")
+    again = {writer: _AGAIN[status].format(run=run_id) for writer, status in steps.items() if status in _AGAIN}
+    key_of = {writer.id: key for key, asset in graph.assets.items() for writer in asset.writers}
+    keys = [key_of[writer] for writer in again if writer in key_of]
+    base = build_run_plan(graph, keys, states=states, environment=environment, selection=f"retry of {run_id}")
     rerun = {check for check, status in checks.items() if status in ("failed", "blocked", "cancelled")}
-    kept = (states[AssetKey.parse(key)] for key in steps if AssetKey.parse(key) in graph)
+    kept = (states[key_of[writer]] for writer in steps if writer in key_of)
     wanted = rerun.union(base.checks, *(state.due_checks for state in kept))
-    gone = sorted(str(key) for key in again if key not in graph)
+    gone = sorted(writer for writer in again if writer not in key_of)
     return replace(
         base,
-        steps=tuple(replace(step, reason=known[AssetKey.parse(step.key)]) for step in base.steps),
+        steps=tuple(replace(step, reason=again[step.writer]) for step in base.steps if step.writer in again),
         checks=tuple(check.id for check in graph.checks if check.id in wanted),
-        skipped_checks=(*base.skipped_checks, *(SkippedCheck(key, "it is no longer in the graph") for key in gone)),
+        skipped_checks=(*base.skipped_checks, *(SkippedCheck(name, "it is no longer in the graph") for name in gone)),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.definitions.events import PlannedStep
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.graph.model import Asset, AssetGraph
+from orchestrator.errors import PlanError
+from orchestrator.graph.model import Asset, AssetGraph, Writer
 from orchestrator.plan.check_choice import CheckChoice, IndirectSelection, SkippedCheck, choose_checks
 from orchestrator.plan.states import AssetState
 
@@ -56,25 +57,27 @@ def build_run_plan(
     `only_checks` are the checks of a selection that names them itself.
     """
     wanted = set(selected)
+    if full_refresh:
+        _refuse_full_refresh(graph, wanted)
     building: dict[AssetKey, str] = {}
     steps: list[PlannedStep] = []
     for key, asset in graph.assets.items():
         if key not in wanted or asset.external:
             continue
-        reason, builds = _decide(graph, asset, states[key], building, stale=stale)
-        if builds:
-            building[key] = reason
-        steps.extend(
-            PlannedStep(
-                key=str(key),
-                writer=writer.id,
-                partition=None,
-                action="build" if builds else "skip",
-                reason=reason,
-                kind=asset.kind,
+        for writer in (*asset.inserting, *(item for item in asset.writers if item.mode == "update")):
+            reason, builds = _decide(asset, writer, states[key], building, stale=stale)
+            if builds:
+                building.setdefault(key, reason)
+            steps.append(
+                PlannedStep(
+                    key=str(key),
+                    writer=writer.id,
+                    partition=None,
+                    action="build" if builds else "skip",
+                    reason=reason,
+                    kind=asset.kind,
+                )
             )
-            for writer in asset.writers
-        )
     choice = CheckChoice(
         wanted, building, states, stale=stale, everything=everything, indirect=indirect, only=only_checks
     )
@@ -89,18 +92,41 @@ def build_run_plan(
     )
 
 
+def _refuse_full_refresh(graph: AssetGraph, wanted: Collection[AssetKey]) -> None:
+    """A full refresh makes the table anew: rows that other writers put there would be gone, and called fresh."""
+    shared = [
+        (key, writer)
+        for key in sorted(wanted)
+        for writer in graph[key].inserting
+        if writer.engine == "dbt" and len(graph[key].inserting) > 1
+    ]
+    if shared:
+        names = ", ".join(str(key) for key, _ in shared)
+        raise PlanError(
+            f"a full refresh would delete what other writers put into {names}",
+            at=str(shared[0][1].location),
+            fix=f"leave it out (--exclude {' '.join(str(key) for key, _ in shared)}), or delete the model's rows by "
+            "hand and run it without --full-refresh",
+        )
+
+
 def _decide(
-    graph: AssetGraph, asset: Asset, state: AssetState, building: Mapping[AssetKey, str], *, stale: bool
+    asset: Asset, writer: Writer, state: AssetState, building: Mapping[AssetKey, str], *, stale: bool
 ) -> tuple[str, bool]:
-    rebuilt = sorted(key for key in graph.upstream[asset.key] if key in building)
+    """(the reason, whether it is built) for one writer; `building` holds what this plan has built so far."""
+    own = state.writers.get(writer.id, state)
     if not stale:
-        return (state.reason if state.state != "fresh" else "selected"), True
-    if state.state not in ("fresh", "adopted"):
-        return state.reason, True
-    if rebuilt:
+        return (own.reason if own.state != "fresh" else "selected"), True
+    if own.state not in ("fresh", "adopted"):
+        return own.reason, True
+    if state.state not in ("fresh", "adopted") and all(one.state == "fresh" for one in state.writers.values()):
+        return state.reason, True  # a failed check: nobody knows whose rows it means
+    if rebuilt := sorted(key for key in writer.reads if key in building and key != asset.key):
         more = f" and {len(rebuilt) - 1} more" if len(rebuilt) > 1 else ""
         return f"{rebuilt[0]}{more} will be rebuilt first", True
-    return state.reason, False
+    if writer.mode == "update" and asset.key in building:
+        return "its table is written again first", True
+    return own.reason, False
 
 
 __all__ = ["RunPlan", "SkippedCheck", "build_run_plan"]

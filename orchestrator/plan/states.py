@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.model import Asset, AssetGraph, Check, Writer
+from orchestrator.plan.versions import Versions
 
 State = Literal["fresh", "stale", "missing", "failed", "unknown", "running", "adopted", "external"]
 # Worst first: an asset with several writers shows its worst one.
 _WORST: tuple[State, ...] = ("unknown", "failed", "missing", "running", "stale", "adopted", "fresh", "external")
+
+
+@dataclass(frozen=True, slots=True)
+class WriterState:
+    """A state and the reason for it, one short clause without a full stop."""
+
+    state: State
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,8 @@ class AssetState:
 
     state: State
     reason: str
+    writers: Mapping[str, WriterState] = field(default_factory=dict)
+    """{writer id: its own state}; the asset's is the worst of them, or that of a failed check."""
     due_checks: frozenset[str] = frozenset()
     """Checks shown on the asset that have not seen what it holds now: new ones, and those whose run ended first."""
 
@@ -31,7 +42,7 @@ SameCode = frozenset[tuple[str, str]]
 
 def build_states(graph: AssetGraph, facts: Facts, *, same_code: SameCode = frozenset()) -> dict[AssetKey, AssetState]:
     """The state of every asset and action of the graph."""
-    versions = current_versions(graph, facts)
+    versions = Versions.recorded(graph, facts)
     return {key: _asset_state(graph, asset, facts, versions, same_code) for key, asset in graph.assets.items()}
 
 
@@ -41,70 +52,49 @@ def newest_results(facts: Facts) -> dict[AssetKey, str]:
     return {AssetKey.parse(fact.key): fact.status for fact in newest}
 
 
-def current_versions(graph: AssetGraph, facts: Facts) -> dict[AssetKey, str | None]:
-    """{asset: its version}, the attempt id of its newest success; None if nothing is recorded for it.
-
-    The version of an asset with several writers joins theirs.
-    """
-    versions: dict[AssetKey, str | None] = {}
-    for key, asset in graph.assets.items():
-        found = [facts.writers.get((str(key), writer.id, None)) for writer in asset.writers]
-        known = [fact.version for fact in found if fact is not None and fact.version]
-        versions[key] = "+".join(known) or None
-    return versions
-
-
-def _asset_state(
-    graph: AssetGraph, asset: Asset, facts: Facts, versions: Mapping[AssetKey, str | None], same_code: SameCode
-) -> AssetState:
+def _asset_state(graph: AssetGraph, asset: Asset, facts: Facts, versions: Versions, same_code: SameCode) -> AssetState:
     if asset.external:
         return AssetState("external", "written elsewhere")
-    states = [_writer_state(asset, writer, facts, versions, same_code) for writer in asset.writers]
-    worst = min(states, key=lambda item: _WORST.index(item.state))
-    if worst.state == "fresh":
-        worst = replace(worst, due_checks=_due_checks(graph, asset, facts))
+    writers = {writer.id: _writer_state(asset, writer, facts, versions, same_code) for writer in asset.writers}
+    worst = min(writers.values(), key=lambda item: _WORST.index(item.state))
     if worst.state in ("fresh", "stale", "adopted") and (failed := _failed_check(graph, asset, facts)):
-        return AssetState("failed", failed)
-    return worst
+        return AssetState("failed", failed, writers)
+    due = _due_checks(graph, asset, facts) if worst.state == "fresh" else frozenset()
+    return AssetState(worst.state, worst.reason, writers, due)
 
 
-def _writer_state(
-    asset: Asset, writer: Writer, facts: Facts, versions: Mapping[AssetKey, str | None], same_code: SameCode
-) -> AssetState:
+def _writer_state(asset: Asset, writer: Writer, facts: Facts, versions: Versions, same_code: SameCode) -> WriterState:
     fact = facts.writers.get((str(asset.key), writer.id, None))
     if fact is None:
-        return AssetState("missing", "never built")
+        return WriterState("missing", "never built" if writer.mode == "insert" else "never ran")
     match fact.status:
         case "running":
-            return AssetState("running", f"run {fact.run_id} is writing it")
+            return WriterState("running", f"run {fact.run_id} is writing it")
         case "unknown":
-            return AssetState("unknown", f"run {fact.run_id} died while writing it")
+            return WriterState("unknown", f"run {fact.run_id} died while writing it")
         case "failed":
-            return AssetState("failed", fact.reason or "the last attempt failed")
+            return WriterState("failed", fact.reason or "the last attempt failed")
         case "cancelled":
-            return AssetState("stale" if fact.version else "missing", "the last attempt was cancelled")
+            return WriterState("stale" if fact.version else "missing", "the last attempt was cancelled")
     state = _freshness(asset, writer, fact, versions, same_code)
     if fact.status == "adopted" and state.state == "fresh":
-        return AssetState("adopted", "existed before its first run here")
+        return WriterState("adopted", "existed before its first run here")
     return state
 
 
-def _freshness(
-    asset: Asset, writer: Writer, fact: WriterFact, versions: Mapping[AssetKey, str | None], same_code: SameCode
-) -> AssetState:
+def _freshness(asset: Asset, writer: Writer, fact: WriterFact, versions: Versions, same_code: SameCode) -> WriterState:
     if asset.kind == "action":
-        return AssetState("fresh", "ran")
+        return WriterState("fresh", "ran")
     if writer.code_version is None:
-        return AssetState("stale", "its code cannot be compared, so it counts as changed")
+        return WriterState("stale", "its code cannot be compared, so it counts as changed")
     if writer.code_version != fact.code_version and (writer.id, fact.code_version) not in same_code:
-        return AssetState("stale", "its code changed")
-    for upstream in sorted(writer.reads):
-        name = str(upstream)
+        return WriterState("stale", "its code changed")
+    for name, version in versions.inputs(asset, writer).items():
         if name not in fact.inputs:
-            return AssetState("stale", f"now also reads {name}")
-        if versions.get(upstream) != fact.inputs[name]:
-            return AssetState("stale", f"{name} has newer data")
-    return AssetState("fresh", "up to date")
+            return WriterState("stale", f"now also reads {name}")
+        if version != fact.inputs[name]:
+            return WriterState("stale", f"{name} has newer data")
+    return WriterState("fresh", "up to date")
 
 
 def _due_checks(graph: AssetGraph, asset: Asset, facts: Facts) -> frozenset[str]:

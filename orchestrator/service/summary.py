@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from orchestrator.definitions.events import CheckFinished, StepFinished
+from orchestrator.definitions.events import CheckFinished, StepFinished, step_id, step_titles
 from orchestrator.execution.results import RunResult
 
 WORST_FIRST = ("failed", "unknown", "blocked", "cancelled", "warned", "succeeded", "up_to_date")
@@ -32,10 +32,12 @@ def _counts(steps: Iterable[StepFinished], checks: Iterable[CheckFinished]) -> s
 
 
 def _steps_table(steps: Iterable[StepFinished]) -> str:
+    steps = list(steps)
+    titles = step_titles(steps)
     rows = [
         (
             _word(step.status),
-            f"`{step.key}`" + (f" [{step.partition}]" if step.partition else ""),
+            f"`{titles[step_id(step)]}`",
             _number(step.materialization.rows if step.materialization else None),
             "" if step.duration_s is None else f"{step.duration_s:.1f} s",
             _cell(step.failure.message if step.failure else step.reason),

@@ -248,7 +248,8 @@ def test_two_writers_of_one_table_are_refused_and_the_rest_stays() -> None:
         "ConflictingWritersError: two writers replace one table, 'dev.raw.flights': "
         "python:assets.flights and model.shop.flights\n"
         "  at:  python_assets/raw.py:3 and dbt_project/models/marts/flights.sql:1\n"
-        "  fix: keep one of them, or give the others a table of their own"
+        "  fix: keep one of them, or make each the writer of a slot: "
+        "`meta.orchestrator.slot: {name: …, where: {column: value}}`"
     ]
     assert edges(result) == {"raw.flights": [], "staging.flights_clean": ["raw.flights"]}
 

@@ -150,7 +150,7 @@ def test_a_retry_takes_checks_along_that_its_run_did_not_come_to() -> None:
     made = build_retry_plan(
         sandwich(),
         run_id="run-1",
-        steps={"staging.flights": "succeeded", "ml.delays": "unknown"},
+        steps={"model.shop.flights": "succeeded", "python:assets.delays": "unknown"},
         checks={},
         states=build_states(sandwich(), facts),
         environment="dev",

@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.definitions.facts import Facts
 from orchestrator.graph.model import AssetGraph
-from orchestrator.plan.states import build_states, current_versions
+from orchestrator.plan.states import build_states
+from orchestrator.plan.versions import Versions
 from tests.scenarios import asset, chain, check, graph, key, keys, sandwich
 from tests.unit.plan.told import NOON, built, but, but_check, without, without_check
 
@@ -132,7 +133,7 @@ def test_an_asset_with_two_writers_shows_the_worse_and_joins_their_versions() ->
     one, two = asset("raw.a"), asset("raw.a", engine="python")
     both = graph(replace(one, writers=(*one.writers, *two.writers)))
     facts = built(both)
-    assert current_versions(both, facts) == {key("raw.a"): "v.raw.a+v.raw.a"}
+    assert Versions.recorded(both, facts).of(key("raw.a")) == "v.raw.a+v.raw.a"
     failed = {
         slot: replace(fact, status="failed") if slot[1].startswith("python") else fact
         for slot, fact in facts.writers.items()

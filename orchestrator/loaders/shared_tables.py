@@ -1,0 +1,98 @@
+"""Several writers of one table: which may live together, and what is wrong with those that may not.
+
+One writer may own the whole table; several must each own a slot, disjoint from the others as far as that can be seen.
+Writers that only update rows come on top of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from orchestrator.definitions.slots import Slot
+from orchestrator.errors import ConflictingWritersError
+from orchestrator.graph.model import Writer
+
+_COUNTS = {2: "two", 3: "three", 4: "four"}
+_SLOT_FIX = {
+    "python": '@writes(table, slot="name", where={"column": "value"})',
+    "dbt": "`meta.orchestrator.slot: {name: …, where: {column: value}}`",
+}
+
+
+def conflicts(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWritersError]:
+    """What is wrong with these writers of one table; nothing for a table with one of them."""
+    inserting = [writer for writer in writers if writer.mode == "insert"]
+    if len(inserting) < 2:
+        return
+    whole = [writer for writer in inserting if writer.slot is None]
+    if len(whole) > 1:
+        yield _several_whole(table, whole)
+    elif whole:
+        yield _whole_beside_slots(table, whole[0], [writer for writer in inserting if writer.slot is not None])
+    yield from (_replaced_by_dbt(table, writer) for writer in inserting if writer.slot and _replaces_table(writer))
+    for one, other in combinations(inserting, 2):
+        if one.slot is not None and other.slot is not None:
+            yield from _overlap(table, one, one.slot, other, other.slot)
+
+
+def unproved(writer: Writer, writers: Sequence[Writer]) -> tuple[Slot, ...]:
+    """Slots of the other writers whose rows `writer` might put there too: only the rows can tell."""
+    if writer.slot is None:
+        return ()
+    others = [other.slot for other in writers if other.id != writer.id and other.slot is not None]
+    return tuple(slot for slot in others if not slot.is_disjoint(writer.slot))
+
+
+def _replaces_table(writer: Writer) -> bool:
+    return writer.engine == "dbt" and writer.strategy != "incremental"
+
+
+def _several_whole(table: str, writers: Sequence[Writer]) -> ConflictingWritersError:
+    count = _COUNTS.get(len(writers), str(len(writers)))
+    return ConflictingWritersError(
+        f"{count} writers replace one table, '{table}': {_listed([writer.id for writer in writers])}",
+        at=_places(*writers),
+        fix=f"keep one of them, or make each the writer of a slot: {_SLOT_FIX[writers[-1].engine]}",
+    )
+
+
+def _whole_beside_slots(table: str, whole: Writer, slots: Sequence[Writer]) -> ConflictingWritersError:
+    names = _listed([f"'{writer.slot.name}'" for writer in slots if writer.slot is not None])
+    return ConflictingWritersError(
+        f"{whole.id} replaces the whole table '{table}', also the rows of {names}",
+        at=_places(whole, *slots),
+        fix=f"make it the writer of a slot too: {_SLOT_FIX[whole.engine]}",
+    )
+
+
+def _replaced_by_dbt(table: str, writer: Writer) -> ConflictingWritersError:
+    return ConflictingWritersError(
+        f"{writer.id} has a slot of '{table}', but its materialization '{writer.strategy}' replaces the whole table",
+        at=str(writer.location),
+        fix="make the model incremental, with a strategy that leaves the other slots' rows alone",
+    )
+
+
+def _overlap(table: str, one: Writer, mine: Slot, other: Writer, its: Slot) -> Iterator[ConflictingWritersError]:
+    if mine.name == its.name:
+        yield ConflictingWritersError(
+            f"two writers of '{table}' have the slot '{mine.name}': {one.id} and {other.id}",
+            at=_places(one, other),
+            fix="give one of them another name",
+        )
+    elif mine.overlaps(its):
+        yield ConflictingWritersError(
+            f"the slots '{mine.name}' ({mine.text}) and '{its.name}' ({its.text}) of '{table}' share rows",
+            at=_places(one, other),
+            fix="give them values that differ in one column",
+        )
+
+
+def _places(*writers: Writer) -> str:
+    return _listed([str(writer.location) for writer in writers])
+
+
+def _listed(items: Sequence[str]) -> str:
+    *head, last = items
+    return f"{', '.join(head)} and {last}" if head else last

@@ -69,6 +69,7 @@ def description(
     """The asset on one page: what it is, its newest success, its numbers, history, columns, checks."""
     latest = next((attempt for attempt in history if attempt.version), None)
     sections: list[tuple[str, RenderableType | None]] = [
+        ("Writers", _writers(asset, states, history)),
         ("Numbers", _numbers(history)),
         ("Recorded", _values(latest)),
         ("History", _history(history, now)),
@@ -123,6 +124,26 @@ def _fact_lines(
     yield "also called", ", ".join(asset.aliases)
     yield "upstream", ", ".join(str(key) for key in sorted(graph.upstream[asset.key]))
     yield "downstream", ", ".join(str(key) for key in sorted(graph.downstream[asset.key]))
+
+
+def _writers(asset: Asset, states: States, history: Sequence[MaterializationRecord]) -> Table | None:
+    """Of a table with several writers each: its state, its rows, when it last wrote."""
+    if len(asset.writers) < 2:
+        return None
+    of_writers = states.get(asset.key, UNRECORDED).writers
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for writer in asset.writers:
+        newest = next((attempt for attempt in history if attempt.writer == writer.id and attempt.version), None)
+        state = of_writers.get(writer.id)
+        owns = "updates rows" if writer.mode == "update" else writer.slot.text if writer.slot else "the whole table"
+        grid.add_row(
+            state_text(state.state) if state else Text(),
+            writer.name,
+            Text(owns, style="quiet"),
+            moment(newest.at) if newest else "never",
+            one_line(state.reason if state else ""),
+        )
+    return grid
 
 
 def _version(version: str | None) -> str:

@@ -51,6 +51,10 @@ def asset_json(
                 "name": writer.name,
                 "strategy": writer.strategy,
                 "location": str(writer.location),
+                "mode": writer.mode,
+                "slot": writer.slot.name if writer.slot else None,
+                "rows_of_slot": writer.slot.text if writer.slot else None,
+                "state": state.writers[writer.id].state if writer.id in state.writers else state.state,
             }
             for writer in asset.writers
         ],

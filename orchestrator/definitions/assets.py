@@ -98,7 +98,7 @@ class PythonAsset(Definition[P, R], Selectable):
     """A table written by a Python function: what `@asset` makes of it, and `@writes` where it is one of several."""
 
     table: Table | DbtReference = field(kw_only=True)
-    """A dbt model where the function updates the model's rows."""
+    """A dbt model where the function writes a part of its table."""
     key: AssetKey | None = field(kw_only=True)
     """None where the function writes a dbt model's table: the key is the model's."""
     owners: tuple[str, ...] = field(default=(), kw_only=True)

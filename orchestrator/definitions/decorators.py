@@ -73,8 +73,9 @@ def writes(
     """A function that is one of several writers of `table`, with status, retries and history of its own.
 
     With `slot` and `where` ({column: the value, or values, of its rows}) the frame it returns replaces these rows and
-    no others. With `mode="update"` it changes rows by statements, after all inserting writers, and returns nothing;
-    `table` may then be a dbt model. The other parameters are those of `asset`.
+    no others. With `mode="update"` it changes rows by statements, after all inserting writers, and returns nothing.
+    The other parameters are those of `asset`. `table` may be a dbt model: one that inserts has a slot of its own then,
+    `meta.orchestrator.slot`.
     """
     if not isinstance(table, (Table, DbtReference)):
         raise DefinitionError(
@@ -86,11 +87,6 @@ def writes(
     if mode == "update" and (slot is not None or where is not None):
         raise DefinitionError(
             f"@writes({name!r}, mode='update') has a slot", fix="leave out slot= and where=: it may change all rows"
-        )
-    if mode == "insert" and isinstance(table, DbtReference):
-        raise DefinitionError(
-            f"@writes({name!r}) would insert into the table of a dbt model, whose schema only dbt knows",
-            fix='update its rows with mode="update", or name the table: warehouse.table("schema.name")',
         )
     if mode == "insert" and (not slot or not where):
         raise DefinitionError(

@@ -6,7 +6,7 @@ import inspect
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,9 +20,10 @@ from orchestrator.execution.board import Board, End
 from orchestrator.execution.journal import Intent, Journal
 from orchestrator.execution.ops import Op
 from orchestrator.execution.session import AttemptSession, Names
-from orchestrator.execution.storing import Destination, refuse_unrun, store, typed_metadata
-from orchestrator.graph.model import Asset
+from orchestrator.execution.storing import Destination, refuse_unrun, store, typed_metadata, word_of_update
+from orchestrator.graph.model import Asset, Writer
 from orchestrator.records import ClaimedElsewhereError
+from orchestrator.resources.database import Scope
 from orchestrator.resources.duckdb import DuckDBFile
 
 Runnable = PythonAsset[..., Any] | PythonAction[..., Any]
@@ -118,7 +119,8 @@ class PythonSteps:
         if isinstance(definition, PythonAction):
             refuse_unrun(returned)
             return Materialization(metadata=typed_metadata(context.metadata))
-        relation = self.names.graph[intent.op.key].relation
+        asset = self.names.graph[intent.op.key]
+        relation = asset.relation
         if self.database is None or relation is None:
             raise ResourceError(
                 f"{intent.op.key} cannot be written: this environment's warehouse is no DuckDB file",
@@ -130,7 +132,10 @@ class PythonSteps:
             if not self.journal.holds(intent):
                 raise ClaimLostError(f"another run has taken over {intent.op.key}; this result is refused")
 
-        stored = store(returned, Destination(self.database, relation, guard, session.connect))
+        if intent.writer.mode == "update":
+            returned = word_of_update(returned, intent.op.key)
+        scope = scope_of(intent.writer, asset.writers)
+        stored = store(returned, Destination(self.database, relation, guard, session.connect, scope))
         return replace(
             stored,
             sample=stored.sample if self.keep_samples else None,
@@ -168,6 +173,15 @@ class PythonSteps:
 
     def _failure(self, exc: BaseException) -> Failure:
         return Failure(message=_message(exc), traceback=user_traceback(exc, self.root))
+
+
+def scope_of(writer: Writer, writers: Sequence[Writer]) -> Scope | None:
+    """The rows that a write of `writer` replaces; None: all of the table. Rows of other slots are never among them."""
+    if writer.slot is None:
+        return None
+    others = (other.slot for other in writers if other.id != writer.id and other.slot is not None)
+    apart_from = tuple(Scope(among=slot.where) for slot in others if not slot.is_disjoint(writer.slot))
+    return Scope(among=writer.slot.where, apart_from=apart_from)
 
 
 def call_with_context(definition: Any, context: Context) -> Any:

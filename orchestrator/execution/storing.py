@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.definitions.events import Materialization
-from orchestrator.definitions.keys import Relation
+from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.definitions.metadata import to_metadata
 from orchestrator.errors import ExecutionError
 from orchestrator.resources.database import Database, Scope
@@ -55,6 +55,18 @@ def store(returned: Any, destination: Destination) -> Materialization:
         )
     look = destination.database.look(destination.relation)
     return Materialization(rows=rows, columns=look.columns if look else (), sample=look.sample if look else None)
+
+
+def word_of_update(returned: Any, key: AssetKey) -> Materialization:
+    """What a function that updates rows has to say: a Materialization, or nothing. Raises ExecutionError for a frame."""
+    if isinstance(returned, Materialization):
+        return returned
+    if returned is None:
+        return Materialization()
+    raise ExecutionError(
+        f"the function updates {key}, but it returned a {type(returned).__name__}",
+        fix="change rows by statements (warehouse.execute) and return nothing",
+    )
 
 
 def refuse_unrun(returned: Any) -> None:

@@ -36,14 +36,6 @@ def conflicts(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWrit
             yield from _overlap(table, one, one.slot, other, other.slot)
 
 
-def unproved(writer: Writer, writers: Sequence[Writer]) -> tuple[Slot, ...]:
-    """Slots of the other writers whose rows `writer` might put there too: only the rows can tell."""
-    if writer.slot is None:
-        return ()
-    others = [other.slot for other in writers if other.id != writer.id and other.slot is not None]
-    return tuple(slot for slot in others if not slot.is_disjoint(writer.slot))
-
-
 def _replaces_table(writer: Writer) -> bool:
     return writer.engine == "dbt" and writer.strategy != "incremental"
 

@@ -25,14 +25,19 @@ class Scope:
 
     equal: tuple[tuple[str, Any], ...] = ()
     """Columns and the value that each has; None means null."""
+    among: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    """Columns and the values that each may have."""
     window: tuple[str, Any, Any] | None = None
     """(column, start, end), half-open. Bounds with a time zone meet columns without one by their wall time; bounds
     without meet columns with one as UTC."""
+    apart_from: tuple[Scope, ...] = ()
+    """Rows that are in one of these are not in this one: they are somebody else's."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that decide."""
-        return (*(name for name, _ in self.equal), *((self.window[0],) if self.window else ()))
+        own = (*(name for name, _ in (*self.equal, *self.among)), *((self.window[0],) if self.window else ()))
+        return tuple(dict.fromkeys([*own, *(name for other in self.apart_from for name in other.columns)]))
 
     def predicate(
         self, *, marker: str, zoned: Collection[str] = (), column: Callable[[str], str] | None = None
@@ -48,17 +53,27 @@ class Scope:
         for name, value in self.equal:
             parts.append(f"{name_of(name)} IS NOT DISTINCT FROM {marker}")
             values.append(_bound(value, zoned=name.lower() in zoned))
+        for name, several in self.among:
+            one = f"{name_of(name)} IS NOT DISTINCT FROM {marker}"
+            parts.append(f"({' OR '.join([one] * len(several))})")
+            values.extend(_bound(value, zoned=name.lower() in zoned) for value in several)
         if self.window is not None:
             name, *bounds = self.window
             parts.append(f"{name_of(name)} >= {marker} AND {name_of(name)} < {marker}")
             values.extend(_bound(bound, zoned=name.lower() in zoned) for bound in bounds)
+        for other in self.apart_from:
+            inside, more = other.predicate(marker=marker, zoned=zoned, column=column)
+            parts.append(f"NOT coalesce({inside}, false)")
+            values.extend(more)
         return f"({' AND '.join(parts) or 'TRUE'})", values
 
     def __str__(self) -> str:
         parts = [f"{name} is null" if value is None else f"{name} = {_shown(value)}" for name, value in self.equal]
+        parts += [f"{name} in ({', '.join(map(_shown, several))})" for name, several in self.among]
         if self.window is not None:
             name, start, end = self.window
             parts.append(f"{_shown(start)} <= {name} < {_shown(end)}")
+        parts += [f"not ({other})" for other in self.apart_from]
         return " and ".join(parts) or "all rows"
 
 

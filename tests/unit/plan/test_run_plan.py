@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.definitions.facts import Facts
+from orchestrator.definitions.slots import Slot
 from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.retry import build_retry_plan
 from orchestrator.plan.run_plan import RunPlan, SkippedCheck, build_run_plan
@@ -163,3 +165,32 @@ def test_the_plan_knows_its_environment_and_selection() -> None:
     made = plan(chain(), Facts("dev"), "raw.a", selection="raw.a")
     assert (made.environment, made.selection) == ("dev", "raw.a")
     assert key("raw.a") in chain()
+
+
+def sales() -> AssetGraph:
+    """raw.sales with two slots and an update on top, and marts.report below."""
+    one = asset("raw.sales", engine="python")
+    base = one.writers[0]
+    slots = [
+        replace(base, id=f"python:sales.{name}", slot=Slot.of(name, {"region": name})) for name in ("emea", "apac")
+    ]
+    update = replace(base, id="python:sales.erase", mode="update")
+    return graph(replace(one, writers=(update, *slots)), asset("marts.report", ["raw.sales"]))
+
+
+def writer_lines(made: RunPlan) -> list[tuple[str, str, str]]:
+    return [(step.writer, step.action, step.reason) for step in made.steps]
+
+
+def test_of_several_writers_only_the_stale_one_runs_and_updates_after_it() -> None:
+    facts = built(sales())
+    assert plan(sales(), facts, stale=True).to_build == ()
+    apac = ("raw.sales", "python:sales.apac", None)
+    failed = replace(facts.writers[apac], status="failed", reason="no network")
+    facts = replace(facts, writers={**facts.writers, apac: failed})
+    assert writer_lines(plan(sales(), facts, stale=True)) == [
+        ("python:sales.emea", "skip", "up to date"),
+        ("python:sales.apac", "build", "no network"),
+        ("python:sales.erase", "build", "its table is written again first"),
+        ("model.shop.report", "build", "raw.sales will be rebuilt first"),
+    ]

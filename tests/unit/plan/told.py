@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.definitions.facts import CheckFact, Facts, WriterFact
 from orchestrator.graph.model import AssetGraph
+from orchestrator.plan.versions import Versions
 from tests.scenarios import key
 
 NOON = datetime(2013, 6, 1, 12, tzinfo=timezone.utc)
@@ -16,6 +17,8 @@ NOON = datetime(2013, 6, 1, 12, tzinfo=timezone.utc)
 
 def built(graph: AssetGraph, *, run: str = "run-1", at: datetime = NOON) -> Facts:
     """Every asset was built by one green run; `v.<key>` is its version. Every check passed a minute later."""
+    of_writer = {(name, one.id): f"v.{name}" for name, asset in graph.assets.items() for one in asset.writers}
+    versions = Versions(graph, of_writer)
     writers = {
         (str(name), writer.id, None): WriterFact(
             key=str(name),
@@ -29,7 +32,7 @@ def built(graph: AssetGraph, *, run: str = "run-1", at: datetime = NOON) -> Fact
             version_at=at,
             version_run_id=run,
             code_version=writer.code_version,
-            inputs={str(read): f"v.{read}" if graph[read].writers else None for read in writer.reads},
+            inputs=versions.inputs(asset, writer),
         )
         for name, asset in graph.assets.items()
         for writer in asset.writers

@@ -58,7 +58,7 @@ def store(returned: Any, destination: Destination) -> Materialization:
 
 
 def word_of_update(returned: Any, key: AssetKey) -> Materialization:
-    """What a function that updates rows has to say: a Materialization, or nothing. Raises ExecutionError for a frame."""
+    """What a function that updates rows says: a Materialization, or nothing. Raises ExecutionError for a frame."""
     if isinstance(returned, Materialization):
         return returned
     if returned is None:

@@ -25,11 +25,11 @@ class Scope:
 
     equal: tuple[tuple[str, Any], ...] = ()
     """Columns and the value that each has; None means null."""
-    among: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-    """Columns and the values that each may have."""
     window: tuple[str, Any, Any] | None = None
     """(column, start, end), half-open. Bounds with a time zone meet columns without one by their wall time; bounds
     without meet columns with one as UTC."""
+    among: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    """Columns and the values that each may have."""
     apart_from: tuple[Scope, ...] = ()
     """Rows that are in one of these are not in this one: they are somebody else's."""
 

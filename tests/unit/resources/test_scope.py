@@ -194,3 +194,21 @@ def test_the_frame_is_compared_as_the_table_will_hold_it(database: DuckDBFile) -
     write(database, [{"day": date(2013, 2, 3)}], FEBRUARY)
     write(database, [{"day": "2013-02-04"}], FEBRUARY)
     assert rows(database) == [(date(2013, 2, 4),)]
+
+
+def test_rows_of_others_are_neither_written_nor_deleted(tmp_path: Path) -> None:
+    """Slots by different columns: a row may fit both, and then it is the other's."""
+    database = DuckDBFile(tmp_path / "w.duckdb")
+    emea = Scope(among=(("region", ("EMEA", "UK")),))
+    web = Scope(among=(("channel", ("web",)),), apart_from=(emea,))
+    relation = Relation("", "raw", "sales")
+    database.replace(relation, [{"region": "UK", "channel": "web"}], scope=emea, before_commit=lambda: None)
+    database.replace(relation, [{"region": None, "channel": "web"}], scope=web, before_commit=lambda: None)
+    with pytest.raises(ExecutionError) as caught:
+        database.replace(relation, [{"region": "UK", "channel": "web"}], scope=web, before_commit=lambda: None)
+    assert caught.value.what == (
+        "1 of 1 rows for raw.sales are outside of what is being written (channel in ('web') and not (region in "
+        "('EMEA', 'UK'))); nothing was written"
+    )
+    database.replace(relation, [{"region": "US", "channel": "web"}], scope=web, before_commit=lambda: None)
+    assert sorted(row["region"] for row in database.read(relation).to_pylist()) == ["UK", "US"]

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from orchestrator.definitions import metadata
+from orchestrator.definitions import mappings, metadata
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.decorators import action, asset, check, writes
 from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.partitions import (
+    Daily,
+    Dynamic,
+    Hourly,
+    Monthly,
+    Multi,
+    Quarterly,
+    Static,
+    Weekly,
+    Yearly,
+)
 from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import group, kind, owner, path, source, state, tag
 from orchestrator.definitions.settings import Env, Secret, SecretSource
@@ -17,22 +28,32 @@ from orchestrator.resources.warehouse import Warehouse
 __all__ = [
     "AssetKey",
     "Context",
+    "Daily",
+    "Dynamic",
     "Env",
+    "Hourly",
     "Materialization",
+    "Monthly",
+    "Multi",
     "OrchestratorError",
     "PythonAction",
     "PythonAsset",
     "PythonCheck",
+    "Quarterly",
     "Resource",
     "Secret",
     "SecretSource",
+    "Static",
     "Table",
     "Warehouse",
+    "Weekly",
+    "Yearly",
     "action",
     "asset",
     "check",
     "group",
     "kind",
+    "mappings",
     "metadata",
     "owner",
     "path",

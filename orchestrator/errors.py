@@ -109,6 +109,14 @@ class PlanError(OrchestratorError):
     exit_code = 2
 
 
+class UnknownPartitionError(PlanError):
+    """A partition key or a range of them names nothing."""
+
+
+class UnmappedPartitionError(PlanError):
+    """Nothing says which partitions of one asset another one reads."""
+
+
 class ResourceError(OrchestratorError):
     """Something outside (a database, a file) cannot be used."""
 

@@ -20,6 +20,7 @@ from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import select
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
 from orchestrator.loaders.merge import MergeResult, merge
+from orchestrator.loaders.module_resources import FoundResource
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
 from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
@@ -55,6 +56,8 @@ class Workspace:
     project: DbtProject | None = None
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     """{writer or check id: Python definition}"""
+    resources: tuple[FoundResource, ...] = ()
+    """The resources of the Python projects, by name."""
     say: Callable[[str], None] = _to_stderr
     """Where lines for people go, such as that a lock is waited for."""
 
@@ -363,6 +366,7 @@ def load_workspace(
         warnings=tuple(warning for fragment in fragments for warning in fragment.warnings),
         project=project,
         definitions=python.definitions,
+        resources=python.resources,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.graph.build import build_graph
-from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer, Ephemeral, Writer
+from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer, Ephemeral, UsedResource, Writer
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftEphemeral, Fragment
 
 PROJECT = "shop"
@@ -64,6 +64,12 @@ def check(name: str, *reads: str, severity: str = "error", blocking: bool = True
     )
 
 
+def warehouse() -> UsedResource:
+    used = (Location("python_assets/flights.py", 12),)
+    place = Location("python_assets/resources.py", 5)
+    return UsedResource("python_assets.resources.warehouse", "Warehouse", ("duckdb",), place, used)
+
+
 def check_without_asset(name: str) -> Check:
     """One that reads nothing, such as a test of a macro."""
     return replace(check(name, f"shop.{name}"), reads=frozenset())
@@ -94,7 +100,7 @@ def diamond() -> AssetGraph:
 def sandwich() -> AssetGraph:
     """Python → dbt → Python → dbt, as real projects have it, with everything that hangs on assets."""
     return graph(
-        asset("raw.flights", engine="python", owners=("ops@example.com",), tags=("daily",), resources=("warehouse",)),
+        asset("raw.flights", engine="python", owners=("ops@example.com",), tags=("daily",), resources=(warehouse(),)),
         asset(
             "raw.airports",
             engine=None,

@@ -22,6 +22,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedResource:
+    """A resource that code uses: what it is called, what it is, where it is made, and where that code names it."""
+
+    name: str
+    """`module.variable`"""
+    type: str
+    kinds: tuple[str, ...]
+    location: Location
+    used_at: tuple[Location, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """What writes an asset: a dbt node or a Python function.
 
@@ -63,6 +75,7 @@ class Check:
     column: str | None = None
     code_version: str | None = None
     """Changes when the code does; None where the id says it (dbt's generic tests) or it is not known."""
+    resources: tuple[UsedResource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class Asset:
     relation: Relation | None = None
     columns: tuple[Column, ...] = ()
     writers: tuple[Writer, ...] = ()
-    resources: tuple[str, ...] = ()
+    resources: tuple[UsedResource, ...] = ()
     access: Literal["public", "protected", "private"] = "protected"
     meta: Mapping[str, Any] = field(default_factory=dict)
     dbt_ids: tuple[str, ...] = ()
@@ -211,4 +224,4 @@ def _reach(
     return frozenset(seen)
 
 
-__all__ = ["Asset", "AssetGraph", "Check", "Column", "Consumer", "Ephemeral", "Writer"]
+__all__ = ["Asset", "AssetGraph", "Check", "Column", "Consumer", "Ephemeral", "UsedResource", "Writer"]

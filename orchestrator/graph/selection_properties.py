@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from orchestrator.graph.model import Asset, Ephemeral
+from orchestrator.graph.model import Asset, Ephemeral, UsedResource
 
 
 def _source_spellings(asset: Asset) -> list[str]:
@@ -25,6 +25,11 @@ def _kinds(asset: Asset) -> list[str]:
     return list(dict.fromkeys(kinds))
 
 
+def _resource_words(resource: UsedResource) -> tuple[str, ...]:
+    """`python_assets.resources.warehouse`, `warehouse`, and its type."""
+    return (resource.name, resource.name.rpartition(".")[2], resource.type)
+
+
 def _file_names(files: Iterable[str]) -> list[str]:
     names = [file.rsplit("/", 1)[-1] for file in files]
     return [*names, *(name.rsplit(".", 1)[0] for name in names)]
@@ -40,7 +45,7 @@ ASSET_VALUES: Mapping[str, Callable[[Asset], Sequence[str]]] = {
     "kind": _kinds,
     "group": lambda asset: (asset.group,) if asset.group else (),
     "owner": lambda asset: asset.owners,
-    "resource": lambda asset: asset.resources,
+    "resource": lambda asset: [word for item in asset.resources for word in _resource_words(item)],
     "project": lambda asset: (asset.project,),
     "access": lambda asset: (asset.access,),
     "source": _source_spellings,

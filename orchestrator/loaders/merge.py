@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.errors import KeyClashError, OrchestratorError, UnknownAssetError, did_you_mean
 from orchestrator.graph.build import build_graph, cycle_error, find_cycle
-from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral, Writer
+from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral, UsedResource, Writer
 from orchestrator.graph.references import index_references
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
 from orchestrator.loaders.key_clashes import key_of, settle_keys
@@ -171,7 +171,7 @@ def _united(group: Sequence[DraftAsset], references: References) -> Asset:
         relation=max((asset.relation for asset in assets if asset.relation), key=_has_database, default=None),
         columns=_columns(column for asset in assets for column in asset.columns),
         writers=tuple(writer for draft in group for writer in _placed_writers(draft, key, references)),
-        resources=_in_order(asset.resources for asset in assets),
+        resources=_resources(item for asset in assets for item in asset.resources),
         meta={name: value for asset in reversed(assets) for name, value in asset.meta.items()},
         dbt_ids=_in_order(asset.dbt_ids for asset in assets),
     )
@@ -195,6 +195,15 @@ def _aliases(key: AssetKey, assets: Sequence[Asset]) -> tuple[str, ...]:
 
 def _in_order(values: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for several in values for item in several))
+
+
+def _resources(resources: Iterable[UsedResource]) -> tuple[UsedResource, ...]:
+    """Resources by name, each with all places that use it."""
+    found: dict[str, UsedResource] = {}
+    for item in resources:
+        known = found.setdefault(item.name, item)
+        found[item.name] = replace(known, used_at=tuple(dict.fromkeys((*known.used_at, *item.used_at))))
+    return tuple(found.values())
 
 
 def _columns(columns: Iterable[Column]) -> tuple[Column, ...]:

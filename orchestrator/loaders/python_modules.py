@@ -6,6 +6,7 @@ still load.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -13,7 +14,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,11 +30,14 @@ from orchestrator.definitions.assets import (
 from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.definitions.resources import Resource
 from orchestrator.errors import DefinitionError, OrchestratorError, PythonModuleError
-from orchestrator.graph.model import Asset, Check, Writer
+from orchestrator.graph.model import Asset, Check, UsedResource, Writer
 from orchestrator.loaders.code_reader import CodeReading, read_code
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, Fragment
+from orchestrator.loaders.module_resources import FoundResource, Resources, settings_errors
+from orchestrator.loaders.python_kinds import file_formats, frame_kinds
 
 Relate = Callable[[Table], Relation]
+_OURSELVES = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class PythonProject:
     fragment: Fragment
     definitions: dict[str, PythonAsset[..., Any] | PythonAction[..., Any] | PythonCheck[..., Any]]
     """{writer or check id: the definition}"""
+    resources: tuple[FoundResource, ...] = ()
+    """All that its modules hold or its code uses, by name."""
 
 
 def load_python_project(
@@ -52,12 +58,14 @@ def load_python_project(
     errors: list[OrchestratorError] = []
     found: dict[str, Any] = {}
     with _importable(root):
-        for module in _modules(packages, root, errors):
-            for value in vars(module).values():
-                # A module's own definitions only: the same object imported elsewhere is no second definition.
-                if isinstance(value, (PythonAsset, PythonAction, PythonCheck)) and value.module == module.__name__:
-                    found[value.id] = value
-    builder = _Builder(root, project, relate, tuple(kinds))
+        modules = list(_modules(packages, root, errors))
+    for module in modules:
+        for value in vars(module).values():
+            # A module's own definitions only: the same object imported elsewhere is no second definition.
+            if isinstance(value, (PythonAsset, PythonAction, PythonCheck)) and value.module == module.__name__:
+                found[value.id] = value
+    resources = Resources.of(modules, root=root, kinds=kinds)
+    builder = _Builder(root, project, relate, tuple(kinds), resources)
     assets: list[DraftAsset] = []
     checks: list[DraftCheck] = []
     for definition in found.values():
@@ -69,7 +77,9 @@ def load_python_project(
         except DefinitionError as exc:
             errors.append(exc)
     assets.extend(builder.external_tables(assets, found.values()))
-    return PythonProject(Fragment(assets=tuple(assets), checks=tuple(checks), errors=tuple(errors)), found)
+    errors.extend(settings_errors(resources.found))
+    fragment = Fragment(assets=tuple(assets), checks=tuple(checks), errors=tuple(errors))
+    return PythonProject(fragment, found, resources.found)
 
 
 class _importable:
@@ -146,8 +156,11 @@ def _relative(file: str, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_project_file(file: str, root: Path) -> bool:
     path = Path(file)
+    if path.is_relative_to(_OURSELVES):  # in a checkout of this project the example lies beside us
+        return False
     return path.is_relative_to(root) and "site-packages" not in path.parts and ".venv" not in path.parts
 
 
@@ -157,9 +170,14 @@ class _Builder:
     project: str
     relate: Relate
     kinds: tuple[str, ...]
+    resources: Resources
+    readings: dict[str, CodeReading] = field(default_factory=dict)
 
     def read(self, definition: Definition[..., Any]) -> CodeReading:
-        return read_code(definition.fn, is_project_file=lambda file: _is_project_file(file, self.root))
+        if (known := self.readings.get(definition.id)) is None:
+            known = read_code(definition.fn, is_project_file=lambda file: _is_project_file(file, self.root))
+            self.readings[definition.id] = known
+        return known
 
     def location(self, definition: Definition[..., Any]) -> Location:
         return Location(_relative(definition.file, self.root), definition.line)
@@ -169,9 +187,9 @@ class _Builder:
         reading = self.read(definition)
         reads = {self.reference(use.target) for use in reading.uses if not isinstance(use.target, Resource)}
         reads |= {self.reference(target) for target in definition.after}
-        resources = [use.target for use in reading.uses if isinstance(use.target, Resource)]
         is_asset = isinstance(definition, PythonAsset)
         own = definition.table if isinstance(definition, PythonAsset) else None
+        used = self.resources.used(reading, definition, own=own if isinstance(own, Table) else None)
         updated = own if isinstance(own, DbtReference) else None
         # For an update of a dbt model only a stand-in: merging gives it the model's key.
         key = definition.key or AssetKey.of_names("dbt", own.name if own is not None else definition.name)
@@ -194,14 +212,14 @@ class _Builder:
             location=self.location(definition),
             kind="asset" if is_asset else "action",
             aliases=(definition.name,) if definition.name != key.name else (),
-            kinds=_unique(["python", *(self._kinds_of(definition))]),
+            kinds=_unique(["python", *self._kinds_of(definition, used), *file_formats(reading.texts)]),
             group=definition.group,
             owners=definition.owners,
             tags=definition.tags,
             description=definition.description,
             relation=self.relate(own) if isinstance(own, Table) else None,
             writers=(writer,),
-            resources=_unique([type(resource).__name__.lower() for resource in [*resources, *_own_resource(own)]]),
+            resources=used,
             dbt_ids=(),
         )
         own_reference = self.reference(own) if own is not None else None
@@ -218,8 +236,16 @@ class _Builder:
             same_as=updated.id if updated is not None else None,
         )
 
-    def _kinds_of(self, definition: PythonAsset[..., Any] | PythonAction[..., Any]) -> tuple[str, ...]:
-        return (*self.kinds, *definition.kinds) if isinstance(definition, PythonAsset) else ("action",)
+    def _kinds_of(
+        self, definition: PythonAsset[..., Any] | PythonAction[..., Any], used: Sequence[UsedResource]
+    ) -> tuple[str, ...]:
+        """From what it writes to and what it uses; one's own come last."""
+        of_resources = [kind for item in used for kind in item.kinds]
+        if isinstance(definition, PythonAction):
+            return ("action", *of_resources)
+        table = definition.table
+        written = self.resources.kinds_of(table.resource) if isinstance(table, Table) else self.kinds
+        return (*written, *of_resources, *frame_kinds(definition.fn), *definition.kinds)
 
     def check(self, definition: PythonCheck[..., Any]) -> DraftCheck:
         """One Python check; assets that its code reads besides are needed too."""
@@ -237,6 +263,7 @@ class _Builder:
             location=self.location(definition),
             description=definition.description,
             code_version=reading.digest,
+            resources=self.resources.used(reading, definition),
         )
         return DraftCheck(check, target, frozenset({target, *more}))
 
@@ -276,10 +303,6 @@ class _Builder:
         targets = [use.target for use in self.read(definition).uses]
         targets += [*getattr(definition, "after", ()), getattr(definition, "asset", None)]
         return [target for target in targets if isinstance(target, Table)]
-
-
-def _own_resource(table: Table | DbtReference | None) -> list[Resource]:
-    return [table.resource] if isinstance(table, Table) else []
 
 
 def _unique(items: Sequence[str]) -> tuple[str, ...]:

@@ -35,19 +35,22 @@ def _parsed(text: str) -> ast.Module | None:
 def function_nodes(fn: FunctionType) -> list[ast.AST]:
     """The function's own node; several where lambdas of one line cannot be told apart; none without source."""
     tree = read_tree(fn.__code__.co_filename)
-    if tree is None:
-        return []
-    first, name = fn.__code__.co_firstlineno, fn.__code__.co_name
-    lambdas: list[ast.AST] = []
+    found = _functions(tree).get((fn.__code__.co_name, fn.__code__.co_firstlineno), []) if tree is not None else []
+    alike = [node for node in found if parameters(node) == fn.__code__.co_varnames[: len(parameters(node))]]
+    return alike or found
+
+
+@functools.lru_cache(maxsize=512)
+def _functions(tree: ast.Module) -> dict[tuple[str, int], list[ast.AST]]:
+    """{(name, first line as code objects have it: a decorator's): nodes}"""
+    found: dict[tuple[str, int], list[ast.AST]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
-            top = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if top <= first <= node.lineno:
-                return [node]
-        elif isinstance(node, ast.Lambda) and node.lineno == first and name == "<lambda>":
-            lambdas.append(node)
-    alike = [node for node in lambdas if parameters(node) == fn.__code__.co_varnames[: len(parameters(node))]]
-    return alike or lambdas
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            found.setdefault((node.name, first), []).append(node)
+        elif isinstance(node, ast.Lambda):
+            found.setdefault(("<lambda>", node.lineno), []).append(node)
+    return found
 
 
 def parameters(node: ast.AST) -> tuple[str, ...]:

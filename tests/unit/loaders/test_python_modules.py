@@ -115,7 +115,14 @@ def test_using_is_declaring(load: Load, package: str) -> None:
     assert found["action.tidy"].reads == {f"python:{package}.delays.delays"}
     assert found["action.tidy"].asset.kind == "action"
     assert found["raw.other"].asset.external, "a table that code names is there, whoever writes it"
-    assert found["ml.delays"].asset.resources == ("warehouse",)
+    (warehouse,) = found["ml.delays"].asset.resources
+    assert (warehouse.name, warehouse.type, warehouse.kinds) == (
+        f"{package}.delays.warehouse",
+        "Warehouse",
+        ("duckdb",),
+    )
+    assert str(warehouse.location) == f"{package}/delays.py:3"
+    assert [str(place) for place in warehouse.used_at] == [f"{package}/delays.py:{line}" for line in (7, 9, 10)]
 
 
 def test_a_check_needs_its_asset_and_what_else_it_reads(load: Load, package: str) -> None:

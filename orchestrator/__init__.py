@@ -7,6 +7,7 @@ from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonChe
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.decorators import action, asset, check, writes
 from orchestrator.definitions.events import Materialization
+from orchestrator.definitions.jobs import Job
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.partitions import (
     Daily,
@@ -32,6 +33,7 @@ __all__ = [
     "Dynamic",
     "Env",
     "Hourly",
+    "Job",
     "Materialization",
     "Monthly",
     "Multi",

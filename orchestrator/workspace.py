@@ -19,6 +19,7 @@ from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import select
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
+from orchestrator.loaders.dbt_stub import refresh_stubs
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.module_resources import FoundResource
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
@@ -357,6 +358,7 @@ def load_workspace(
     python = _load_python(config, profile)
     fragments = [*([project.fragment] if project is not None else []), python.fragment]
     merged = merge(fragments)
+    refresh_stubs(config.root, merged.graph)
     return Workspace(
         config=config,
         environment=environment or (profile.target if profile is not None else DEFAULT_ENVIRONMENT),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 METHODS = (
     "tag", "kind", "group", "owner", "path", "file", "resource", "project", "source", "check", "state", "result",
-    "key", "fqn", "access", "resource_type", "exposure", "metric", "semantic_model", "saved_query",
+    "key", "job", "fqn", "access", "resource_type", "exposure", "metric", "semantic_model", "saved_query",
 )  # fmt: skip
 """What may stand before the colon of `tag:daily`."""
 
@@ -112,7 +112,8 @@ class Asset(Expression):
     @property
     def label(self) -> str:
         """How the reference is shown."""
-        return str(getattr(self.reference, "key", None) or getattr(self.reference, "id", None) or self.reference)
+        spellings = (getattr(self.reference, word, None) for word in ("key", "name", "id"))
+        return str(next((spelling for spelling in spellings if spelling), self.reference))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,11 @@ def state(value: str) -> Expression:
 def result(value: str) -> Expression:
     """Assets by the result of their last step: `failed`, `blocked` …"""
     return Method("result", value)
+
+
+def job(name: str) -> Expression:
+    """What a job selects."""
+    return Method("job", name)
 
 
 def key(value: str) -> Expression:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from orchestrator.definitions import selection as tree
+from orchestrator.definitions.jobs import Job
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.selection import Selectable
 from orchestrator.errors import SelectionError, did_you_mean
@@ -58,6 +59,12 @@ def select(
     return keys - _keys(evaluation.nodes(to_expression(exclude)))
 
 
+def check_job(graph: AssetGraph, job: Job) -> None:
+    """Raise SelectionError if a job names what is not there; words about the records, such as `state:`, are taken."""
+    known = dict.fromkeys(graph.assets, "fresh")
+    _Evaluation(graph, known, known).nodes(job.__selection__())
+
+
 def to_expression(selection: Selection) -> tree.Expression:
     """One expression of whatever a selection is given as; nothing is All."""
     match selection:
@@ -103,6 +110,8 @@ class _Evaluation:
     graph: AssetGraph
     states: Mapping[AssetKey, str] | None
     results: Mapping[AssetKey, str] | None
+    within: frozenset[str] = frozenset()
+    """Jobs whose selections are being read."""
 
     def nodes(self, expression: tree.Expression) -> _Nodes:
         match expression:
@@ -208,11 +217,25 @@ class _Evaluation:
     def by_method(self, method: str, value: str) -> _Nodes:
         if method in ("state", "result"):
             return self.in_state(method, value)
+        if method == "job":
+            return self.in_jobs(value)
         placed = {"fqn": self.in_folder, "path": self.below}.get(method)
         nodes = placed(value) if placed else self.matching(method, value)
         if not nodes:
             raise _unknown_value(method, value, () if placed else self.known(method))
         return nodes
+
+    def in_jobs(self, pattern: str) -> _Nodes:
+        """What the jobs select, of several their union."""
+        matches = matcher(pattern)
+        named = [name for name in self.graph.jobs if matches(name)]
+        if not named:
+            fix = did_you_mean(pattern, self.graph.jobs) or _known_jobs(self.graph.jobs)
+            raise SelectionError(f"there is no job '{pattern}'", fix=fix)
+        if inside := set(named) & self.within:
+            raise SelectionError(f"job '{min(inside)}' selects itself", fix="take it out of its own selection")
+        inner = replace(self, within=self.within.union(named))
+        return frozenset().union(*(inner.nodes(self.graph.jobs[name].job.select.__selection__()) for name in named))
 
     def matching(self, method: str, value: str) -> _Nodes:
         matches = matcher(value)
@@ -330,6 +353,11 @@ class _Evaluation:
 
 def _keys(nodes: _Nodes) -> frozenset[AssetKey]:
     return frozenset(node for node in nodes if isinstance(node, AssetKey))
+
+
+def _known_jobs(jobs: Iterable[str]) -> str:
+    names = ", ".join(jobs)
+    return f"there are {names}" if names else 'no job is defined: name = Job("name", select=…) in a Python module'
 
 
 def _ambiguous(name: str, found: Iterable[AssetKey | str]) -> SelectionError:

@@ -8,28 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from orchestrator.definitions.jobs import PlacedJob
 from orchestrator.definitions.keys import AssetKey, Location, Relation
-from orchestrator.definitions.mappings import All
 from orchestrator.errors import (
+    DefinitionError,
     KeyClashError,
     OrchestratorError,
+    SelectionError,
     UnknownAssetError,
-    UnmappedPartitionError,
     did_you_mean,
 )
 from orchestrator.graph.build import build_graph, cycle_error, find_cycle
-from orchestrator.graph.model import (
-    Asset,
-    AssetGraph,
-    Check,
-    Column,
-    Consumer,
-    Ephemeral,
-    UsedResource,
-    Writer,
-    resolve_edge,
-)
+from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral, UsedResource, Writer
 from orchestrator.graph.references import index_references
+from orchestrator.graph.selection import check_job
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
 from orchestrator.loaders.key_clashes import key_of, settle_keys
 from orchestrator.loaders.references import References
@@ -69,7 +61,6 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     references = References(ids, drafts, ephemerals, consumers, errors, incomplete=incomplete)
     assets = {key_of(group): _united(group, references) for group in groups}
     _resolve_left_out(drafts, groups, references)
-    _map_partitions(assets, errors)
     _cut_cycles(assets, errors)
     graph = build_graph(assets.values())
     position = {key: index for index, key in enumerate(graph.assets)}
@@ -79,6 +70,7 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
         consumers=tuple(_placed(draft, references) for draft in consumers),
         ephemerals=tuple(_placed_ephemerals(ephemerals, drafts, references)),
     )
+    graph = replace(graph, jobs=_sound_jobs(graph, [job for fragment in fragments for job in fragment.jobs], errors))
     return MergeResult(graph, tuple(errors), ids)
 
 
@@ -199,8 +191,7 @@ def _placed_writers(draft: DraftAsset, key: AssetKey, references: References) ->
     if not draft.asset.writers:
         return ()
     reads = references.keys_of(draft.reads, reader=str(key), at=_place(draft.asset), places=draft.places) - {key}
-    mappings = references.mappings_of(draft, reads=reads, reader=str(key), at=_place(draft.asset))
-    return [replace(writer, reads=reads, mappings=mappings) for writer in draft.asset.writers]
+    return [replace(writer, reads=reads) for writer in draft.asset.writers]
 
 
 def _has_database(relation: Relation) -> bool:
@@ -248,25 +239,6 @@ def _resolve_left_out(
     for draft in drafts:
         if id(draft) not in placed:
             references.keys_of(draft.reads, reader=str(key_of([draft])), at=_place(draft.asset))
-
-
-def _map_partitions(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:
-    """Reports each edge whose partitions nothing maps; the reader is then taken to read everything."""
-    for key, asset in assets.items():
-        for writer in asset.writers:
-            unmapped: list[AssetKey] = []
-            for read in sorted(writer.reads):
-                try:
-                    if read in assets and (writer.partitions or writer.mappings or assets[read].partitions):
-                        resolve_edge(writer, assets[read], reader=key)
-                except UnmappedPartitionError as exc:
-                    errors.append(exc)
-                    unmapped.append(read)
-            if unmapped:
-                mappings = {**dict(writer.mappings), **dict.fromkeys(unmapped, All())}
-                mended = replace(writer, mappings=tuple(mappings.items()))
-                writers = tuple(mended if other is writer else other for other in assets[key].writers)
-                assets[key] = replace(assets[key], writers=writers)
 
 
 def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:
@@ -325,3 +297,26 @@ def _placed_ephemerals(
         at = Location(model.path) if model.path else None
         reads = references.keys_of(item.reads, reader=model.name, at=at)
         yield replace(model, reads=reads, read_by=frozenset(read_by.get(model.unique_id, ())))
+
+
+# Jobs
+
+
+def _sound_jobs(
+    graph: AssetGraph, jobs: Iterable[PlacedJob], errors: list[OrchestratorError]
+) -> Mapping[str, PlacedJob]:
+    """{name: job} of those whose selections name what is there; two of one name are an error."""
+    found: dict[str, PlacedJob] = {}
+    for placed in jobs:
+        first = found.setdefault(placed.job.name, placed)
+        if first is not placed:
+            what, at = f"two jobs are called '{placed.job.name}'", f"{first.location} and {placed.location}"
+            errors.append(DefinitionError(what, at=at, fix="give one of them another name"))
+    graph = replace(graph, jobs=dict(sorted(found.items())))
+    for placed in found.values():
+        try:
+            check_job(graph, placed.job)
+        except SelectionError as exc:
+            error = DefinitionError(f"job '{placed.job.name}': {exc.what}", at=placed.location, fix=exc.fix)
+            errors.append(error)
+    return graph.jobs

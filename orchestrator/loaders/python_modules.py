@@ -34,7 +34,9 @@ from orchestrator.graph.model import Asset, Check, UsedResource, Writer
 from orchestrator.loaders.code_reader import CodeReading, read_code
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, Fragment
 from orchestrator.loaders.module_resources import FoundResource, Resources, settings_errors
+from orchestrator.loaders.python_jobs import find_jobs
 from orchestrator.loaders.python_kinds import file_formats, frame_kinds
+from orchestrator.loaders.uncollected import find_uncollected, find_unimported
 
 Relate = Callable[[Table], Relation]
 _OURSELVES = Path(__file__).resolve().parents[1]
@@ -78,8 +80,25 @@ def load_python_project(
             errors.append(exc)
     assets.extend(builder.external_tables(assets, found.values()))
     errors.extend(settings_errors(resources.found))
-    fragment = Fragment(assets=tuple(assets), checks=tuple(checks), errors=tuple(errors))
+    jobs = find_jobs(modules, relative=lambda file: _relative(file, root))
+    fragment = Fragment(
+        assets=tuple(assets),
+        checks=tuple(checks),
+        jobs=tuple(jobs),
+        errors=tuple(errors),
+        warnings=tuple(_overlooked(modules, packages, found.values(), root)),
+    )
     return PythonProject(fragment, found, resources.found)
+
+
+def _overlooked(
+    modules: Sequence[ModuleType], packages: Sequence[str], found: Iterable[Definition[..., Any]], root: Path
+) -> Iterator[str]:
+    collected = {(definition.file, definition.line) for definition in found}
+    yield from find_uncollected(modules, collected=collected, root=root)
+    for module in modules:
+        if module.__name__ in packages:
+            yield from find_unimported(module, root=root)
 
 
 class _importable:
@@ -204,7 +223,6 @@ class _Builder:
             retry=definition.retry,
             slot=definition.slot if isinstance(definition, PythonAsset) else None,
             mode=definition.mode if isinstance(definition, PythonAsset) else "insert",
-            partitions=definition.partitions if isinstance(definition, PythonAsset) else None,
         )
         asset = Asset(
             key=key,
@@ -235,7 +253,6 @@ class _Builder:
             },
             explicit_key=definition.key,
             same_as=updated.id if updated is not None else None,
-            mappings={self.reference(target): rule for target, rule in getattr(definition, "mappings", ())},
         )
 
     def _kinds_of(

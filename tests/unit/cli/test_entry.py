@@ -30,7 +30,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"orchestrator {__version__}\n"
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in COMMANDS if entry.name != "init"])  # it has no workspace yet
+@pytest.mark.parametrize(
+    "name", [entry.name for entry in COMMANDS if entry.name not in ("init", "new")]
+)  # they load no workspace
 def test_every_command_takes_the_workspace_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     page = capsys.readouterr().out

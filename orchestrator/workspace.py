@@ -27,13 +27,14 @@ from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
 from orchestrator.resources.dbt_profile import Profile
-from orchestrator.resources.duckdb import DuckDBFile
+from orchestrator.resources.profile_database import database_of
 
 if TYPE_CHECKING:
     from orchestrator.dbt_engine.invocation import DbtInvocation
     from orchestrator.graph.columns import ColumnGraph
     from orchestrator.loaders.columns import Observed
     from orchestrator.records import Records
+    from orchestrator.resources.database import Database
 
 DEFAULT_ENVIRONMENT = "default"
 Definition = PythonAsset[..., Any] | PythonAction[..., Any] | PythonCheck[..., Any]
@@ -170,17 +171,15 @@ class Workspace:
         return {relation_name(asset): list(entry.names) for asset, entry in known}
 
     @cached_property
-    def database(self) -> DuckDBFile | None:
-        """The target's DuckDB file; None for other warehouses and for databases in memory."""
+    def database(self) -> Database | None:
+        """The target's database as Python opens it; None where it cannot (DuckDB in memory, other adapters)."""
         profile = self.project.profile if self.project is not None else None
-        if profile is None or profile.duckdb_path is None:
-            return None
-        return DuckDBFile(profile.duckdb_path, config=profile.duckdb_config, settings=profile.duckdb_settings)
+        return database_of(profile) if profile is not None else None
 
     @property
     def keep_samples(self) -> bool:
         """Row samples are data: they are stored for a local DuckDB only."""
-        return self.database is not None
+        return self.database is not None and self.database.capabilities.local_file
 
     @property
     def profile_threads(self) -> int | None:

@@ -12,6 +12,7 @@ from orchestrator.ci.prepare import Comparison, Prepared
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ResourceError
 from orchestrator.execution.results import RunResult
+from orchestrator.resources.duckdb import DuckDBFile
 from orchestrator.resources.file_lock import writer_lock
 
 _VIEWS = ("view", "materialized_view")
@@ -45,7 +46,7 @@ def ready(prepared: Prepared, *, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def count_rows(prepared: Prepared, comparison: Comparison, result: RunResult) -> dict[AssetKey, Rows]:
-    """Rows of what was built well, here and in the base: counted on DuckDB, elsewhere as recorded."""
+    """Rows of what was built well, here and in the base: counted where that can be looked into, else as recorded."""
     graph = prepared.workspace.graph
     built = {
         AssetKey.parse(step.key): step.materialization.rows
@@ -53,19 +54,24 @@ def count_rows(prepared: Prepared, comparison: Comparison, result: RunResult) ->
         if step.status in ("succeeded", "warned") and step.materialization is not None
     }
     tables = {key: rows for key, rows in built.items() if graph[key].writers[0].strategy not in _VIEWS}
-    before = _counted(prepared, tables) if prepared.workspace.database is not None else _recorded(comparison)
+    before = _counted(prepared, tables)
+    if before is None:
+        before = _recorded(comparison)
     return {key: Rows(before.get(key), rows) for key, rows in tables.items()}
 
 
-def _counted(prepared: Prepared, keys: Mapping[AssetKey, int | None]) -> dict[AssetKey, int | None]:
+def _counted(prepared: Prepared, keys: Mapping[AssetKey, int | None]) -> dict[AssetKey, int | None] | None:
+    """Rows in the base; None where this warehouse, or the base's from here, cannot be looked into."""
     database = prepared.workspace.database
     wanted = {key: relation for key, relation in prepared.base_relations.items() if key in keys}
-    if database is None or not wanted or not database.attached:
+    if database is None:
+        return None
+    if not wanted or (isinstance(database, DuckDBFile) and not database.attached):
         return {}
     try:
         looks = {key: database.look(relation) for key, relation in wanted.items()}
-    except ResourceError:  # somebody has taken the file since: rows are not worth a failure
-        return {}
+    except ResourceError:  # somebody has taken the file since, or it is another server: rows are not worth a failure
+        return {} if isinstance(database, DuckDBFile) else None
     finally:
         database.close()
     return {key: look.rows if look is not None else None for key, look in looks.items()}

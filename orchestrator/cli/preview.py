@@ -68,8 +68,8 @@ def read_rows(workspace: Workspace, key: AssetKey, *, limit: int) -> tuple[list[
     sample = workspace.history.sample(workspace.environment, str(key))
     if sample is None:
         raise ResourceError(
-            f"the rows of {key} cannot be read: only DuckDB files are opened here",
-            fix="`dbt show` reads other warehouses",
+            f"the rows of {key} cannot be read: this warehouse cannot be opened from here",
+            fix="`dbt show` reads every warehouse",
         )
     return sample["columns"], sample["rows"][:limit], "as of its last write"
 

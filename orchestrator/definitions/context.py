@@ -19,6 +19,9 @@ class Session(Protocol):
     def connection(self, resource: Any) -> Any:
         """The run's connection to a resource, safe to use in this thread."""
 
+    def execute(self, resource: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one statement through a resource; its rows, or an empty list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Previous:

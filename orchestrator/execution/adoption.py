@@ -49,13 +49,13 @@ def adopt(
 ) -> Adoption:
     """Record the selected assets that are there and have no record yet as *adopted*, with today's code.
 
-    What is there is looked up in the warehouse (DuckDB), or taken from `built` (unique_ids that dbt built well).
+    What is there is looked up in the warehouse, or taken from `built` (unique_ids that dbt built well).
     Raises DefinitionErrors, and PlanError where neither way is open.
     """
     workspace.require_sound()
     if built is None and workspace.database is None:
         raise PlanError(
-            "this warehouse cannot be looked into from here: only DuckDB files can",
+            "this warehouse cannot be looked into from here",
             fix="pass dbt's own record of its last build: --run-results target/run_results.json",
         )
     wanted, facts = set(selected), workspace.facts()

@@ -17,7 +17,7 @@ from orchestrator.execution.board import Board, End
 from orchestrator.execution.journal import Intent, Journal
 from orchestrator.execution.ops import Op
 from orchestrator.graph.model import AssetGraph
-from orchestrator.resources.duckdb import DuckDBFile
+from orchestrator.resources.database import Database
 
 _GOOD = ("success", "pass", "no-op")
 WELL = (*_GOOD, "warn")
@@ -32,7 +32,7 @@ class DbtSteps:
     graph: AssetGraph
     board: Board
     journal: Journal
-    database: DuckDBFile | None
+    database: Database | None
     compiled: Mapping[str, Path]
     """{unique_id: where dbt writes its compiled SQL}"""
     keep_samples: bool

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -113,19 +113,23 @@ class _Run:
 
     @contextmanager
     def _warehouse(self) -> Iterator[None]:
-        """The only right to write the DuckDB file, while anything is built; the file is free afterwards."""
+        """The warehouse, opened while anything is built; of a file the only right to write it, and free afterwards."""
         database = self.workspace.database
         if database is None or self.plan.is_empty:
             yield
             return
-        with writer_lock(
-            database.path,
-            run_id=self.run_id,
-            timeout_s=self.workspace.config.lock_timeout_s,
-            on_wait=self.workspace.say,
-        ):
+        with ExitStack() as held:
+            if database.file is not None:
+                held.enter_context(
+                    writer_lock(
+                        database.file,
+                        run_id=self.run_id,
+                        timeout_s=self.workspace.config.lock_timeout_s,
+                        on_wait=self.workspace.say,
+                    )
+                )
             try:
-                database.connect().close()  # opens the file now: a foreign lock is one clear error, not one a step
+                database.connect().close()  # opened now: what is wrong with it is one clear error, not one a step
                 yield
             finally:
                 database.close()

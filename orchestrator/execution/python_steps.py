@@ -19,12 +19,11 @@ from orchestrator.execution.attempts import Attempt, StepCancelledError
 from orchestrator.execution.board import Board, End
 from orchestrator.execution.journal import Intent, Journal
 from orchestrator.execution.ops import Op
-from orchestrator.execution.session import AttemptSession, Names
+from orchestrator.execution.session import OPENED, AttemptSession, Names
 from orchestrator.execution.storing import Destination, refuse_unrun, store, typed_metadata, word_of_update
 from orchestrator.graph.model import Asset, Writer
 from orchestrator.records import ClaimedElsewhereError
-from orchestrator.resources.database import Scope
-from orchestrator.resources.duckdb import DuckDBFile
+from orchestrator.resources.database import Database, Scope
 
 Runnable = PythonAsset[..., Any] | PythonAction[..., Any]
 
@@ -35,7 +34,7 @@ class PythonSteps:
 
     journal: Journal
     names: Names
-    database: DuckDBFile | None
+    database: Database | None
     board: Board
     root: Path
     keep_samples: bool
@@ -83,7 +82,9 @@ class PythonSteps:
         return End("ok")
 
     def _session(self, asset: Asset, *, more: frozenset[Any] = frozenset()) -> AttemptSession:
-        return AttemptSession(self.names, self.database, asset, asset.reads | more)
+        return AttemptSession(
+            self.names, self.database, asset, asset.reads | more, label=f"{self.journal.run_id} {asset.key}"
+        )
 
     def _context(self, intent: Intent, session: AttemptSession, number: int) -> Context:
         journal, key = self.journal, intent.op.key
@@ -123,8 +124,8 @@ class PythonSteps:
         relation = asset.relation
         if self.database is None or relation is None:
             raise ResourceError(
-                f"{intent.op.key} cannot be written: this environment's warehouse is no DuckDB file",
-                fix="use a target of type duckdb for Python assets",
+                f"{intent.op.key} cannot be written: Python cannot open this environment's warehouse",
+                fix=OPENED,
             )
 
         def guard() -> None:

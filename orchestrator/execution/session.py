@@ -13,6 +13,8 @@ from orchestrator.errors import ResourceError, UndeclaredResourceError
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.resources.database import Database
 
+OPENED = "use a target of type duckdb (a file) or postgres, or write the table with a dbt model"
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -43,6 +45,8 @@ class AttemptSession:
     database: Database | None
     asset: Asset
     declared: frozenset[AssetKey]
+    label: str = ""
+    """Whose connections these are, for those who look at the server."""
     _connections: list[Any] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
@@ -69,14 +73,15 @@ class AttemptSession:
         """A connection of this attempt's own, on the database that the whole run shares."""
         return self.connect()
 
+    def execute(self, resource: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one statement; its rows, or an empty list."""
+        return self.opened.execute(self.connect(), sql, parameters)
+
     @property
     def opened(self) -> Database:
         """The environment's database. Raises ResourceError where Python cannot open it."""
         if self.database is None:
-            raise ResourceError(
-                "this environment's warehouse cannot be opened from Python: only DuckDB files can",
-                fix="use a target of type duckdb, or write the table with a dbt model",
-            )
+            raise ResourceError("this environment's warehouse cannot be opened from Python", fix=OPENED)
         return self.database
 
     def connect(self) -> Any:
@@ -85,7 +90,7 @@ class AttemptSession:
         with self._guard:
             if self._closed:
                 raise ResourceError("this attempt has been stopped; it can open nothing more")
-            connection = database.connect()
+            connection = database.connect(label=self.label)
             self._connections.append(connection)
             return connection
 

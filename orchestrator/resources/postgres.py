@@ -195,8 +195,8 @@ class PostgresDatabase:
         with self._on(None) as connection:
             if (found := self._find(connection, relation)) is None:
                 return None
-            inside, values = (scope or Scope()).predicate(marker="%s", zoned=found.zoned)
-            counted = self.execute(connection, f"SELECT count(*) FROM {found.sql} WHERE {inside}", values)
+            inside = _condition(connection, scope, found)
+            counted = self.execute(connection, f"SELECT count(*) FROM {found.sql} WHERE {inside}")
             return int(counted[0][0])
 
     def relations(self) -> frozenset[Relation]:
@@ -212,7 +212,7 @@ class PostgresDatabase:
                 "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
                 "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
                 "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
-                " AND n.nspname NOT LIKE 'pg\\_toast%%' AND n.nspname NOT LIKE 'pg\\_temp%%' "
+                " AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' "
                 "ORDER BY n.nspname, c.relname, a.attnum",
             )
         self.close()
@@ -282,12 +282,14 @@ class PostgresDatabase:
 
     def _ensure_schema(self, connection: Any, relation: Relation) -> None:
         """Asked first: to make one, even IF NOT EXISTS, takes a right that is not needed where it is there."""
+        import psycopg2.errors
+
         if not relation.schema:
             return
         there = "SELECT 1 FROM pg_namespace WHERE lower(nspname) = %s"
         if not self.execute(connection, there, [relation.schema.lower()]):
-            with self._transaction(connection):
-                self.execute(connection, "SELECT pg_advisory_xact_lock(hashtext(%s))", ["orchestrator schemas"])
+            # Somebody else may make it at this very moment, which PostgreSQL tells by an index of its own.
+            with suppress(psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateSchema):
                 self.execute(connection, f"CREATE SCHEMA IF NOT EXISTS {quote(relation.schema)}")
 
     @contextmanager
@@ -340,8 +342,7 @@ class _Write:
         if first is not None:
             self._prepare(first)
         assert self.found is not None
-        inside, values = (self.scope or Scope()).predicate(marker="%s", zoned=self.found.zoned)
-        self._run(f"DELETE FROM {self.found.sql} WHERE {inside}", values)
+        self._run(f"DELETE FROM {self.found.sql} WHERE {_condition(self.connection, self.scope, self.found)}")
         if first is not None:
             self.add(first)
 
@@ -411,8 +412,8 @@ class _Write:
             self._run(f"CREATE TEMP TABLE {_STAGE} ON COMMIT DROP AS SELECT * FROM {self.found.sql} WITH NO DATA")
             self._staged = True
         self._copy(_STAGE, columns, batch)
-        inside, values = scope.predicate(marker="%s", zoned=self.found.zoned)
-        counted = self._run(f"SELECT count(*) FROM {_STAGE} WHERE NOT coalesce({inside}, false)", values)
+        inside = _condition(self.connection, scope, self.found)
+        counted = self._run(f"SELECT count(*) FROM {_STAGE} WHERE NOT coalesce({inside}, false)")
         check_rows_outside(self.relation, scope, outside=counted[0][0], rows=batch.num_rows)
         names = ", ".join(quote(name) for name in columns)
         self._run(f"INSERT INTO {self.found.sql} ({names}) SELECT {names} FROM {_STAGE}")
@@ -423,8 +424,17 @@ class _Write:
         with self.connection.cursor() as cursor:
             copy_in(cursor, target, columns, batch)
 
-    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.database.execute(self.connection, sql, parameters)
+    def _run(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.database.execute(self.connection, sql)
+
+
+def _condition(connection: Any, scope: Scope | None, found: _Found) -> str:
+    """The rows of the scope in SQL, with its values in place."""
+    inside, values = (scope or Scope()).predicate(
+        marker="%s", zoned=found.zoned, column=lambda name: quote(name).replace("%", "%%")
+    )
+    with connection.cursor() as cursor:
+        return str(cursor.mogrify(inside, values or None).decode())
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str | None]) -> list[tuple[str, str | None, str | None]]:

@@ -51,9 +51,8 @@ async def awaited():
     await asyncio.sleep(0)
     return [{"n": 10}]
 
-@asset(warehouse.table("raw.itself"))
+@asset(warehouse.table("raw.itself"), after=[batches])
 def itself(context: Context):
-    warehouse.execute(context, "create schema if not exists raw")
     warehouse.execute(context, "create table if not exists raw.itself as select 100 as n")
     return Materialization(metadata={"files": 1})
 

@@ -7,6 +7,8 @@ sandwich()             Python raw.flights → dbt staging.flights → Python ml.
 with_ephemeral()       raw.a → (ephemeral eph_one → eph_two) → marts.d, and raw.a → staging.b
 seed_read_as_source()  fragments: a dbt seed, and a source that is the seed's table
 two_writers()          fragments: a dbt model and a Python function that write one table
+mixed_grains()         monthly raw.flights, daily raw.weather, raw.airports → daily marts.delays → marts.by_month (by
+                       origin), marts.rolling (the last 7 days), marts.summary (not partitioned)
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.definitions.mappings import Trailing
+from orchestrator.definitions.partitions import Daily, Monthly, Multi, Static
 from orchestrator.graph.build import build_graph
 from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer, Ephemeral, UsedResource, Writer
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftEphemeral, Fragment
@@ -42,7 +46,15 @@ def asset(name: str, reads: Iterable[str] = (), *, engine: str | None = "dbt", *
         id_, strategy = f"model.{PROJECT}.{own.name}", "table"
     location = more.pop("location", location)
     writer = Writer(
-        id_, "python" if engine == "python" else "dbt", own.name, strategy, location, keys(*reads), code_version="1"
+        id_,
+        "python" if engine == "python" else "dbt",
+        own.name,
+        strategy,
+        location,
+        keys(*reads),
+        code_version="1",
+        partitions=more.pop("partitions", None),
+        mappings=more.pop("mappings", ()),
     )
     more.setdefault("project", PROJECT)
     more.setdefault("dbt_ids", (id_,) if engine == "dbt" else ())
@@ -85,6 +97,24 @@ def chain() -> AssetGraph:
         asset("staging.b", ["raw.a"]),
         asset("marts.c", ["staging.b"]),
         asset("marts.d", ["marts.c"]),
+    )
+
+
+MONTHS = Monthly("2013-01", last="2013-12", column="flight_date")
+DAYS = Daily("2013", last="2013", column="flight_date")
+ORIGINS = Static("EWR", "JFK", "LGA", column="origin")
+
+
+def mixed_grains() -> AssetGraph:
+    """Every partitioning in one graph, as the example has it."""
+    return graph(
+        asset("raw.flights", engine="python", partitions=MONTHS),
+        asset("raw.weather", engine="python", partitions=DAYS),
+        asset("raw.airports", engine="python"),
+        asset("marts.delays", ["raw.flights", "raw.weather", "raw.airports"], partitions=DAYS),
+        asset("marts.by_month", ["marts.delays"], partitions=Multi(ORIGINS, MONTHS)),
+        asset("marts.rolling", ["marts.delays"], partitions=DAYS, mappings=((key("marts.delays"), Trailing(7)),)),
+        asset("marts.summary", ["marts.by_month"]),
     )
 
 

@@ -116,6 +116,7 @@ def _fact_lines(
     elif not asset.external:
         yield "updated", "never"
     yield "kind", ", ".join(dict.fromkeys((kind_of(asset), *asset.kinds)))
+    yield "partitions", asset.partitions.about() if asset.partitions else ""
     yield "relation", str(asset.relation or "")
     yield "written in", ", ".join(str(writer.location) for writer in asset.writers) or str(asset.location)
     yield "owners", ", ".join(asset.owners)

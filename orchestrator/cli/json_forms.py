@@ -58,6 +58,7 @@ def asset_json(
             }
             for writer in asset.writers
         ],
+        "partitions": asset.partitions.to_json() if asset.partitions else None,
         "checks": [_check_json(check, facts) for check in graph.checks_of[asset.key]],
         "location": str(asset.location),
         "description": asset.description,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.mappings import PartitionMapping
+from orchestrator.definitions.partitions import Partitions
 from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import Asset, Expression, Name, Selectable
 from orchestrator.definitions.slots import Mode, Slot
@@ -111,6 +113,9 @@ class PythonAsset(Definition[P, R], Selectable):
     slot: Slot | None = field(default=None, kw_only=True)
     """The rows that are this writer's own; None: all of them."""
     mode: Mode = field(default="insert", kw_only=True)
+    partitions: Partitions | None = field(default=None, kw_only=True)
+    mappings: tuple[tuple[Any, PartitionMapping], ...] = field(default=(), kw_only=True)
+    """Which partitions of something that it reads, where that is not what is inferred."""
 
     def __selection__(self) -> Expression:
         return Name(str(self.key)) if self.key is not None else self.table.__selection__()

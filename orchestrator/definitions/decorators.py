@@ -17,6 +17,8 @@ from orchestrator.definitions.assets import (
     Table,
 )
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.mappings import PartitionMapping
+from orchestrator.definitions.partitions import Partitions
 from orchestrator.definitions.slots import Mode, Slot
 from orchestrator.errors import DefinitionError
 
@@ -35,6 +37,8 @@ def asset(
     kinds: Sequence[str] = (),
     description: str | None = None,
     after: Sequence[Readable] = (),
+    partitions: Partitions | None = None,
+    mappings: Mapping[Any, PartitionMapping] | None = None,
     retries: int = 0,
     retry_delay_s: float = 10.0,
     timeout_s: float | None = None,
@@ -42,14 +46,19 @@ def asset(
     """A function that writes `table`: the frame it returns replaces the table's rows, atomically.
 
     `key` defaults to the table's name. Assets and dbt models that the function refers to are its upstream; `after`
-    adds what the code does not show. A failing function is tried `retries` more times, `retry_delay_s` seconds apart;
-    one that runs longer than `timeout_s` seconds is stopped and fails.
+    adds what the code does not show. With `partitions` the function runs once a partition and replaces its rows, and
+    `mappings` ({upstream: rule}) says which upstream partitions it reads where that is not inferred. A failing
+    function is tried `retries` more times, `retry_delay_s` seconds apart; one that runs longer than `timeout_s`
+    seconds is stopped and fails.
     """
     if not isinstance(table, Table):
         raise DefinitionError(
             f"@asset needs a table to write, not {table!r}", fix='write @asset(warehouse.table("schema.name"))'
         )
-    common = _Common(key, owner, group, tags, kinds, description, after, Retry(retries, retry_delay_s), timeout_s)
+    divided = _divided(table.name, partitions, mappings)
+    common = _Common(
+        key, owner, group, tags, kinds, description, after, Retry(retries, retry_delay_s), timeout_s, *divided
+    )
     return lambda fn: common.of(fn, table=table, slot=None, mode="insert")
 
 
@@ -66,6 +75,8 @@ def writes(
     kinds: Sequence[str] = (),
     description: str | None = None,
     after: Sequence[Readable] = (),
+    partitions: Partitions | None = None,
+    mappings: Mapping[Any, PartitionMapping] | None = None,
     retries: int = 0,
     retry_delay_s: float = 10.0,
     timeout_s: float | None = None,
@@ -94,7 +105,10 @@ def writes(
             fix='give the slot a name and its rows: @writes(table, slot="emea", where={"region": "EMEA"})',
         )
     own = Slot.of(slot, where) if slot and where else None
-    common = _Common(key, owner, group, tags, kinds, description, after, Retry(retries, retry_delay_s), timeout_s)
+    divided = _divided(table.name, partitions, mappings)
+    common = _Common(
+        key, owner, group, tags, kinds, description, after, Retry(retries, retry_delay_s), timeout_s, *divided
+    )
     return lambda fn: common.of(fn, table=table, slot=own, mode=mode)
 
 
@@ -111,6 +125,8 @@ class _Common:
     after: Sequence[Readable]
     retry: Retry
     timeout_s: float | None
+    partitions: Partitions | None
+    mappings: tuple[tuple[Any, PartitionMapping], ...]
 
     def of(
         self, fn: Callable[P, R], *, table: Table | DbtReference, slot: Slot | None, mode: Mode
@@ -131,7 +147,30 @@ class _Common:
             timeout_s=self.timeout_s,
             slot=slot,
             mode=mode,
+            partitions=self.partitions,
+            mappings=self.mappings,
         )
+
+
+def _divided(
+    name: str, partitions: Partitions | None, mappings: Mapping[Any, PartitionMapping] | None
+) -> tuple[Partitions | None, tuple[tuple[Any, PartitionMapping], ...]]:
+    """The two as they are kept. Raises DefinitionError for what is neither, and where rows cannot be told apart."""
+    example = 'partitions=Monthly("2013-01", column="flight_date")'
+    if partitions is not None and not isinstance(partitions, Partitions):
+        raise DefinitionError(f"{name!r} has the partitions {partitions!r}", fix=f"write {example}")
+    for part in partitions.dimensions if partitions is not None else ():
+        if part.column is None:
+            raise DefinitionError(
+                f"{name!r} has partitions without a column: {part.about()}",
+                fix=f"say which rows are a partition's, as in {example}",
+            )
+    for rule in (mappings or {}).values():
+        if not isinstance(rule, PartitionMapping):
+            raise DefinitionError(
+                f"{name!r} has the mapping {rule!r}", fix="write mappings={flights: mappings.Trailing(3)}"
+            )
+    return partitions, tuple((mappings or {}).items())
 
 
 def check(

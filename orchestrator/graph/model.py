@@ -10,6 +10,8 @@ from typing import Any, Literal
 from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.jobs import PlacedJob
 from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.definitions.mappings import All, Edge, PartitionMapping, resolve
+from orchestrator.definitions.partitions import UNPARTITIONED, Partitions
 from orchestrator.definitions.slots import Mode, Slot
 
 
@@ -55,6 +57,12 @@ class Writer:
     slot: Slot | None = None
     """The rows that are its own; None: the whole table, or for an update any of them."""
     mode: Mode = "insert"
+    partitions: Partitions | None = None
+    """How it divides what it writes; None: it writes all at once."""
+    run: Literal["each", "range"] = "each"
+    """Whether neighbouring partitions may be written in one go."""
+    mappings: tuple[tuple[AssetKey, PartitionMapping], ...] = ()
+    """The declared ones; others are inferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,11 @@ class Asset:
     def inserting(self) -> tuple[Writer, ...]:
         """The writers that put rows there; those that only update rows run after them."""
         return tuple(writer for writer in self.writers if writer.mode == "insert")
+
+    @property
+    def partitions(self) -> Partitions | None:
+        """How it is divided: as its writers say, who agree (merging sees to it)."""
+        return next((writer.partitions for writer in self.writers if writer.partitions is not None), None)
 
     @property
     def reads(self) -> frozenset[AssetKey]:
@@ -206,6 +219,24 @@ class AssetGraph:
                 found.setdefault(name.lower(), {})[key] = None
         return {name: tuple(keys) for name, keys in found.items()}
 
+    @cached_property
+    def edges(self) -> Mapping[tuple[str, AssetKey], Edge]:
+        """{(writer id, asset it reads): which partitions of it}, where either is partitioned.
+
+        Raises UnmappedPartitionError; merging has reported that of all edges before.
+        """
+        found = {}
+        for key, asset in self.assets.items():
+            for writer in asset.writers:
+                for read in writer.reads:
+                    if read in self.assets and (writer.partitions or self.assets[read].partitions):
+                        found[writer.id, read] = resolve_edge(writer, self.assets[read], reader=key)
+        return found
+
+    def edge(self, writer: str, read: AssetKey) -> Edge:
+        """Which partitions of an asset a writer reads."""
+        return self.edges.get((writer, read), _WHOLE)
+
     def ancestors(self, keys: Iterable[AssetKey], *, depth: int | None = None) -> frozenset[AssetKey]:
         """All assets upstream of `keys`, without `keys` themselves unless reached; at most `depth` steps away."""
         return _reach(keys, self.upstream, depth)
@@ -213,6 +244,20 @@ class AssetGraph:
     def descendants(self, keys: Iterable[AssetKey], *, depth: int | None = None) -> frozenset[AssetKey]:
         """All assets downstream of `keys`, without `keys` themselves unless reached; at most `depth` steps away."""
         return _reach(keys, self.downstream, depth)
+
+
+_WHOLE = Edge(All(), UNPARTITIONED, UNPARTITIONED)
+
+
+def resolve_edge(writer: Writer, read: Asset, *, reader: AssetKey) -> Edge:
+    """The mapping of one edge, declared or inferred. Raises UnmappedPartitionError."""
+    return resolve(
+        dict(writer.mappings).get(read.key),
+        down=writer.partitions or UNPARTITIONED,
+        up=read.partitions or UNPARTITIONED,
+        names=(str(reader), str(read.key)),
+        at=str(writer.location),
+    )
 
 
 def _reach(

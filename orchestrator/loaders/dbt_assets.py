@@ -173,6 +173,8 @@ class _Builder:
             raw_code=node.code or None,
             retry=ours.retry,
             slot=ours.slot,
+            partitions=ours.partitions.partitions if ours.partitions else None,
+            run=ours.partitions.run if ours.partitions else "each",
         )
         group = node.group or _text(node.settings.get("group"))
         asset = Asset(
@@ -200,6 +202,7 @@ class _Builder:
             self.reads(node),
             ours.key,
             other_keys=tuple(dict.fromkeys(other for other in others if other != key)),
+            mappings=ours.mappings,
         )
 
     def source_asset(self, source: Source) -> DraftAsset:
@@ -239,7 +242,13 @@ class _Builder:
 
     def meta(self, item: Resource, location: Location) -> DbtMeta:
         """`meta.orchestrator`; what is wrong with it is noted."""
-        found = read_meta(item.all_meta, name=item.unique_id.split(".", 2)[-1], at=str(location))
+        found = read_meta(
+            item.all_meta,
+            name=item.unique_id.split(".", 2)[-1],
+            at=str(location),
+            materialized=item.materialized if isinstance(item, Node) else item.resource_type,
+            settings=item.settings,
+        )
         self.errors.extend(found.errors)
         return found
 

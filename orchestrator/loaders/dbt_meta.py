@@ -6,20 +6,23 @@ meta:
     retries: 2
     retry_delay_s: 10
     slot: {name: erp, where: {source: erp}}
+    partitions, mappings: see dbt_partitions
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.definitions.assets import Retry
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.mappings import PartitionMapping
 from orchestrator.definitions.slots import Slot
 from orchestrator.errors import DefinitionError, did_you_mean
+from orchestrator.loaders.dbt_partitions import DbtPartitions, model_partitions, read_mappings
 
-SETTINGS = ("key", "retries", "retry_delay_s", "slot")
+SETTINGS = ("key", "mappings", "partitions", "retries", "retry_delay_s", "slot")
 _PLAIN = (str, int, float, bool)
 
 
@@ -30,14 +33,27 @@ class DbtMeta:
     key: AssetKey | None = None
     retry: Retry = Retry()
     slot: Slot | None = None
+    partitions: DbtPartitions | None = None
+    mappings: Mapping[str, PartitionMapping] = field(default_factory=dict)
+    """{upstream asset as it is written: the rule}"""
     errors: tuple[DefinitionError, ...] = ()
 
 
-def read_meta(meta: Mapping[str, Any], *, name: str, at: str) -> DbtMeta:
-    """The settings in a node's `meta`; `name` is what the node is called, `at` where it stands."""
+def read_meta(
+    meta: Mapping[str, Any],
+    *,
+    name: str,
+    at: str,
+    materialized: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> DbtMeta:
+    """The settings in a node's `meta`; `name` is what the node is called, `at` where it stands.
+
+    `materialized` and `settings` (its config) say how it is partitioned where `meta` does not.
+    """
     ours = meta.get("orchestrator")
     if ours is None:
-        return DbtMeta()
+        ours = {}
     if not isinstance(ours, Mapping):
         error = DefinitionError(
             f"{name} has meta.orchestrator {ours!r}, which is no mapping", at=at, fix="write meta: {orchestrator: {…}}"
@@ -45,7 +61,14 @@ def read_meta(meta: Mapping[str, Any], *, name: str, at: str) -> DbtMeta:
         return DbtMeta(errors=(error,))
     reader = _Reader(ours, name, at, [])
     reader.refuse_unknown()
-    return DbtMeta(key=reader.key(), retry=reader.retry(), slot=reader.slot(), errors=tuple(reader.errors))
+    return DbtMeta(
+        key=reader.key(),
+        retry=reader.retry(),
+        slot=reader.slot(),
+        partitions=reader.partitions(settings or {}, materialized),
+        mappings=reader.mappings(),
+        errors=tuple(reader.errors),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,22 @@ class _Reader:
             return Slot.of(name, where)
         self.wrong(f"the slot {slot!r}", "write slot: {name: erp, where: {source: erp}}")
         return None
+
+    def partitions(self, settings: Mapping[str, Any], materialized: str) -> DbtPartitions | None:
+        try:
+            return model_partitions(settings, self.ours.get("partitions"), materialized=materialized)
+        except DefinitionError as exc:
+            self.wrong(exc.what, exc.fix or "")
+            return None
+
+    def mappings(self) -> dict[str, PartitionMapping]:
+        if (declared := self.ours.get("mappings")) is None:
+            return {}
+        try:
+            return read_mappings(declared)
+        except DefinitionError as exc:
+            self.wrong(exc.what, exc.fix or "")
+            return {}
 
 
 def _plain(value: Any) -> bool:

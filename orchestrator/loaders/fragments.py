@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.definitions.jobs import PlacedJob
 from orchestrator.definitions.keys import AssetKey, Location
+from orchestrator.definitions.mappings import PartitionMapping
 from orchestrator.errors import OrchestratorError
 from orchestrator.graph.model import Asset, Check, Consumer, Ephemeral
 
@@ -30,6 +31,8 @@ class DraftAsset:
     """A reference to the dbt node whose table this draft's writer changes; its own relation is then not known."""
     places: Mapping[str, Location] = field(default_factory=dict)
     """{id in `reads`: where the code refers to it}, for errors; an id without place is the asset's own."""
+    mappings: Mapping[str, PartitionMapping] = field(default_factory=dict)
+    """{id, or key as it is written, of something it reads: which of its partitions}"""
 
 
 @dataclass(frozen=True, slots=True)

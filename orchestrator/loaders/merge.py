@@ -10,16 +10,28 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.definitions.jobs import PlacedJob
 from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.definitions.mappings import All
 from orchestrator.errors import (
     DefinitionError,
     KeyClashError,
     OrchestratorError,
     SelectionError,
     UnknownAssetError,
+    UnmappedPartitionError,
     did_you_mean,
 )
 from orchestrator.graph.build import build_graph, cycle_error, find_cycle
-from orchestrator.graph.model import Asset, AssetGraph, Check, Column, Consumer, Ephemeral, UsedResource, Writer
+from orchestrator.graph.model import (
+    Asset,
+    AssetGraph,
+    Check,
+    Column,
+    Consumer,
+    Ephemeral,
+    UsedResource,
+    Writer,
+    resolve_edge,
+)
 from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import check_job
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
@@ -61,6 +73,7 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     references = References(ids, drafts, ephemerals, consumers, errors, incomplete=incomplete)
     assets = {key_of(group): _united(group, references) for group in groups}
     _resolve_left_out(drafts, groups, references)
+    _map_partitions(assets, errors)
     _cut_cycles(assets, errors)
     graph = build_graph(assets.values())
     position = {key: index for index, key in enumerate(graph.assets)}
@@ -191,7 +204,8 @@ def _placed_writers(draft: DraftAsset, key: AssetKey, references: References) ->
     if not draft.asset.writers:
         return ()
     reads = references.keys_of(draft.reads, reader=str(key), at=_place(draft.asset), places=draft.places) - {key}
-    return [replace(writer, reads=reads) for writer in draft.asset.writers]
+    mappings = references.mappings_of(draft, reads=reads, reader=str(key), at=_place(draft.asset))
+    return [replace(writer, reads=reads, mappings=mappings) for writer in draft.asset.writers]
 
 
 def _has_database(relation: Relation) -> bool:
@@ -239,6 +253,25 @@ def _resolve_left_out(
     for draft in drafts:
         if id(draft) not in placed:
             references.keys_of(draft.reads, reader=str(key_of([draft])), at=_place(draft.asset))
+
+
+def _map_partitions(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:
+    """Reports each edge whose partitions nothing maps; the reader is then taken to read everything."""
+    for key, asset in assets.items():
+        for writer in asset.writers:
+            unmapped: list[AssetKey] = []
+            for read in sorted(writer.reads):
+                try:
+                    if read in assets and (writer.partitions or writer.mappings or assets[read].partitions):
+                        resolve_edge(writer, assets[read], reader=key)
+                except UnmappedPartitionError as exc:
+                    errors.append(exc)
+                    unmapped.append(read)
+            if unmapped:
+                mappings = {**dict(writer.mappings), **dict.fromkeys(unmapped, All())}
+                mended = replace(writer, mappings=tuple(mappings.items()))
+                writers = tuple(mended if other is writer else other for other in assets[key].writers)
+                assets[key] = replace(assets[key], writers=writers)
 
 
 def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:

@@ -223,6 +223,7 @@ class _Builder:
             retry=definition.retry,
             slot=definition.slot if isinstance(definition, PythonAsset) else None,
             mode=definition.mode if isinstance(definition, PythonAsset) else "insert",
+            partitions=definition.partitions if isinstance(definition, PythonAsset) else None,
         )
         asset = Asset(
             key=key,
@@ -253,6 +254,7 @@ class _Builder:
             },
             explicit_key=definition.key,
             same_as=updated.id if updated is not None else None,
+            mappings={self.reference(target): rule for target, rule in getattr(definition, "mappings", ())},
         )
 
     def _kinds_of(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from orchestrator.definitions.keys import AssetKey, Location
+from orchestrator.definitions.mappings import PartitionMapping
 from orchestrator.errors import OrchestratorError, UnknownAssetError, did_you_mean
 from orchestrator.graph.references import index_references
 from orchestrator.loaders.fragments import DraftAsset, DraftConsumer, DraftEphemeral
@@ -58,6 +59,26 @@ class References:
                 where = (places or {}).get(id_, at)
                 self._errors.append(self._error(id_, meanings, reader=reader, at=where))
         return frozenset(found)
+
+    def mappings_of(
+        self, draft: DraftAsset, *, reads: Collection[AssetKey], reader: str, at: Location
+    ) -> tuple[tuple[AssetKey, PartitionMapping], ...]:
+        """The declared mappings by asset. One for something that is not read is an error."""
+        found: dict[AssetKey, PartitionMapping] = {}
+        for id_, mapping in draft.mappings.items():
+            keys = self.quietly(id_)
+            if not keys or not keys <= set(reads):
+                name = id_.removeprefix("python:").removeprefix("dbt:model:").removeprefix("dbt:source:")
+                known = [str(key) for key in reads]
+                self._errors.append(
+                    UnknownAssetError(
+                        f"'{reader}' maps partitions of '{name}', which it does not read",
+                        at=str(at),
+                        fix=did_you_mean(name, known) or f"it reads {', '.join(sorted(known)) or 'nothing'}",
+                    )
+                )
+            found.update(dict.fromkeys(keys, mapping))
+        return tuple(found.items())
 
     def _excused(self, id_: str) -> bool:
         """An unknown dbt name while a dbt project could not be read: the project's own error is the one to mend."""

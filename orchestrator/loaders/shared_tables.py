@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from orchestrator.definitions.partitions import UNPARTITIONED
 from orchestrator.definitions.slots import Slot
 from orchestrator.errors import ConflictingWritersError
 from orchestrator.graph.model import Writer
@@ -22,6 +23,7 @@ _SLOT_FIX = {
 
 def conflicts(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWritersError]:
     """What is wrong with these writers of one table; nothing for a table with one of them."""
+    yield from _divided_differently(table, writers)
     inserting = [writer for writer in writers if writer.mode == "insert"]
     if len(inserting) < 2:
         return
@@ -34,6 +36,20 @@ def conflicts(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWrit
     for one, other in combinations(inserting, 2):
         if one.slot is not None and other.slot is not None:
             yield from _overlap(table, one, one.slot, other, other.slot)
+
+
+def _divided_differently(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWritersError]:
+    """A table has one partitioning; only a writer that updates rows may do without."""
+    sure = [writer for writer in writers if writer.mode == "insert" or writer.partitions is not None]
+    for writer in sure[1:]:
+        if writer.partitions != sure[0].partitions:
+            one, other = ((item.partitions or UNPARTITIONED).about() for item in (sure[0], writer))
+            yield ConflictingWritersError(
+                f"two writers divide '{table}' differently: {sure[0].id} ({one}) and {writer.id} ({other})",
+                at=_places(sure[0], writer),
+                fix="give both the same partitions",
+            )
+            return
 
 
 def _replaces_table(writer: Writer) -> bool:

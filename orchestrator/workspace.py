@@ -22,7 +22,7 @@ from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_pr
 from orchestrator.loaders.dbt_stub import refresh_stubs
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.module_resources import FoundResource
-from orchestrator.loaders.python_modules import PythonProject, load_python_project
+from orchestrator.loaders.python_modules import DirectConnection, PythonProject, load_python_project
 from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
@@ -60,6 +60,8 @@ class Workspace:
     """{writer or check id: Python definition}"""
     resources: tuple[FoundResource, ...] = ()
     """The resources of the Python projects, by name."""
+    direct: tuple[DirectConnection, ...] = ()
+    """Where Python code opens databases past every resource."""
     say: Callable[[str], None] = _to_stderr
     """Where lines for people go, such as that a lock is waited for."""
 
@@ -368,6 +370,7 @@ def load_workspace(
         project=project,
         definitions=python.definitions,
         resources=python.resources,
+        direct=python.direct,
     )
 
 

@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.graph.model import Asset, Consumer
+from orchestrator.graph.model import Asset, Consumer, UsedResource
 from orchestrator.plan.states import AssetState
 
+from ..kinds import shown_kinds
 from ..picture import kind_of
 from ..sentence import status_sentence
 from ..site import Site, escape
 from ..words import counted, duration, look_of
 from .run_button import run_menu
+
+PLACES_SHOWN = 3
 
 
 def show_panel(site: Site, asset: Asset, state: AssetState, *, on_close: Callable[[], None]) -> None:
@@ -68,15 +71,23 @@ def _numbers(site: Site, asset: Asset) -> None:
 
 
 def facts_of(asset: Asset) -> str:
-    """Owner, group, tags, table, file: one line each, as Markdown."""
+    """Kinds, owner, group, tags, table, file, resources: one line each, as Markdown."""
     lines = [
+        ("Made with", escape(shown_kinds(asset.kinds))),
         ("Owner", escape(", ".join(asset.owners))),
         ("Group", escape(asset.group or "")),
         ("Tags", " ".join(f"`{tag}`" for tag in asset.tags)),
         ("Table", f"`{asset.relation}`" if asset.relation else ""),
         ("Code", f"`{asset.location}`"),
+        *(("Uses", f"`{item.name}` at {_places(item)}") for item in asset.resources),
     ]
     return "  \n".join(f":gray[{name}]&ensp;{value}" for name, value in lines if value)
+
+
+def _places(resource: UsedResource) -> str:
+    shown = ", ".join(f"`{place}`" for place in resource.used_at[:PLACES_SHOWN])
+    more = len(resource.used_at) - PLACES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _head(title: str, subtitle: str, badge: str, on_close: Callable[[], None]) -> None:

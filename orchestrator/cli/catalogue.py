@@ -25,6 +25,7 @@ COMMANDS = (
     Entry("preview", "preview", "The first rows of an asset, read-only", LOOK),
     Entry("impact", "impact", "What breaks if an asset is deleted, and whom to ask", LOOK),
     Entry("jobs", "jobs", "The named selections, and what each means", LOOK),
+    Entry("resources", "resources", "What code uses outside: databases, APIs, files; and who uses it where", LOOK),
     Entry("validate", "validate", "What is wrong in models and YAML, found without running them", LOOK),
     Entry("init", "init", "Add the configuration and a first Python asset to a dbt project", CHANGE),
     Entry("new", "new", "Write a file with an asset, action or check to start from", CHANGE),
@@ -70,7 +71,7 @@ def front_page(*, colour: bool | None = None) -> str:
     ]
     for section in dict.fromkeys(entry.section for entry in COMMANDS):
         lines += ["", f"{bold}{section}{reset}"]
-        lines += [f"  {entry.name:<9} {entry.summary}" for entry in COMMANDS if entry.section == section]
+        lines += [f"  {entry.name:<10} {entry.summary}" for entry in COMMANDS if entry.section == section]
     lines += ["", f"{bold}Examples{reset}"]
     lines += [f"  {command:<42} {dim}{meaning}{reset}" for command, meaning in EXAMPLES]
     lines += ["", f"{dim}orchestrator COMMAND --help tells more; --version names the version.{reset}"]

@@ -119,6 +119,13 @@ def _fact_lines(
     yield "partitions", asset.partitions.about() if asset.partitions else ""
     yield "relation", str(asset.relation or "")
     yield "written in", ", ".join(str(writer.location) for writer in asset.writers) or str(asset.location)
+    yield (
+        "uses",
+        "\n".join(
+            f"{item.name} ({item.type}, {item.location}) at {', '.join(map(str, item.used_at))}"
+            for item in asset.resources
+        ),
+    )
     yield "owners", ", ".join(asset.owners)
     yield "group", asset.group or ""
     yield "tags", ", ".join(asset.tags)

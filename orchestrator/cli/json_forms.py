@@ -11,7 +11,7 @@ from orchestrator.definitions.events import Failure
 from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.impact import Impact, LineageEntry
-from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer
+from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer, UsedResource
 from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.states import AssetState
 from orchestrator.records.views import CheckRecord, MaterializationRecord, RunDetail, RunSummary, StepRecord
@@ -59,6 +59,7 @@ def asset_json(
             for writer in asset.writers
         ],
         "partitions": asset.partitions.to_json() if asset.partitions else None,
+        "resources": [used_resource_json(item) for item in asset.resources],
         "checks": [_check_json(check, facts) for check in graph.checks_of[asset.key]],
         "location": str(asset.location),
         "description": asset.description,
@@ -67,6 +68,17 @@ def asset_json(
         "state_reason": state.reason,
         "rows": newest.rows if newest else None,
         "last_at": _time(newest),
+    }
+
+
+def used_resource_json(item: UsedResource) -> dict[str, Any]:
+    """A resource as one of its users has it."""
+    return {
+        "name": item.name,
+        "type": item.type,
+        "kinds": list(item.kinds),
+        "location": str(item.location),
+        "used_at": [str(place) for place in item.used_at],
     }
 
 

@@ -33,6 +33,7 @@ Exact = Annotated[
     bool | None,
     typer.Option("--exact/--no-exact", help="Ask DuckDB too, on empty tables in memory; default: on DuckDB."),
 ]
+Connect = Annotated[bool, typer.Option("--connect", help="Open each resource, too, and say whether it answers.")]
 
 
 @workspace_command
@@ -46,6 +47,7 @@ def command(
     ignore: NotRules = None,
     strict: Strict = False,
     exact: Exact = None,
+    connect: Connect = False,
 ) -> int:
     """Find what is wrong in models and YAML, without running anything. Ends with 1 if there is an error."""
     form = _format(format, as_json=options.json)
@@ -67,7 +69,7 @@ def command(
         facts=facts,
         external=True,
     )
-    report = validate(workspace, selected, settings=settings, exact=asks_duckdb)
+    report = validate(workspace, selected, settings=settings, exact=asks_duckdb, connect=connect)
     _print(report, workspace, form)
     return report.exit_code
 
@@ -115,7 +117,17 @@ def report_page(report: Report, *, width: int) -> RenderableType:
     parts: list[RenderableType] = []
     for file, findings in groupby(report.findings, key=lambda finding: finding.file):
         parts += [Text(file, style="title"), *(_lines(finding, places, width) for finding in findings), Text()]
-    return Group(*parts, *_notes(report, width), summary(report))
+    return Group(*parts, *_notes(report, width), *_answers(report), summary(report))
+
+
+def _answers(report: Report) -> list[RenderableType]:
+    """A line a resource that was opened; those that could not be are findings."""
+    lines = [
+        Text("  ✓ ", style="good").append(item.name, style="title").append(f"  {item.answer}", style="not bold")
+        for item in report.opened
+        if item.problem is None and item.answer is not None
+    ]
+    return [*lines, Text()] if lines else []
 
 
 def _place(finding: Finding) -> str:

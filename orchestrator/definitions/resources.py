@@ -146,8 +146,9 @@ def find_problems(resource: Resource) -> list[Problem]:
 
 
 def describe_settings(resource: Resource) -> dict[str, str]:
-    """{field: where its value comes from, or the value}, without secrets, for people."""
-    return {item.name: MASK.text(_described(_own(resource, item.name))) for item in fields(resource) if item.repr}
+    """{field: where its value comes from, or the value}, without secrets, for people; what is None is left out."""
+    settings = {item.name: _own(resource, item.name) for item in fields(resource) if item.repr}
+    return {name: MASK.text(_described(value)) for name, value in settings.items() if value is not None}
 
 
 def as_error(problems: list[Problem], *, of: str, at: str | None = None) -> DefinitionError | DefinitionErrors:

@@ -8,6 +8,7 @@ refused, since every commit asks first.
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import threading
 import time
@@ -45,7 +46,9 @@ class Attempt(Generic[T]):
 
     def run(self, *, cancelled: threading.Event) -> T:
         """The call's value. Raises what it raised, StepTimeoutError, or StepCancelledError."""
-        thread = threading.Thread(target=self._body, name="orchestrator-step", daemon=True)
+        # A copy of the context: what a test has overridden holds in the step, too.
+        within = contextvars.copy_context()
+        thread = threading.Thread(target=within.run, args=(self._body,), name="orchestrator-step", daemon=True)
         started = time.monotonic()
         thread.start()
         while thread.is_alive():

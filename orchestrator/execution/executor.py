@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import getpass
 import os
 import socket
@@ -330,8 +331,9 @@ class _Run:
         if verdict is not None:
             self._skip(op, verdict)
             return
+        within = contextvars.copy_context()
         threading.Thread(
-            target=self._python, args=(op, steps, slots), name=f"orchestrator-{op.key}", daemon=True
+            target=within.run, args=(self._python, op, steps, slots), name=f"orchestrator-{op.key}", daemon=True
         ).start()
 
     def _python(self, op: Op, steps: PythonSteps, slots: threading.Semaphore) -> None:

@@ -24,6 +24,7 @@ from orchestrator.definitions.resources import Resource
 from orchestrator.loaders.python_source import (
     COMPREHENSIONS,
     FUNCTIONS,
+    Unloaded,
     function_nodes,
     local_imports,
     normalised,
@@ -31,6 +32,8 @@ from orchestrator.loaders.python_source import (
     parameters,
 )
 
+DIRECT = ("duckdb.connect", "psycopg.connect", "psycopg2.connect", "sqlalchemy.create_engine", "sqlite3.connect")
+"""Functions that open a database past every resource."""
 _PLAIN = (str, bytes, int, float, bool, type(None))
 _DEEPEST = 3
 """Containers in containers are looked into as far as this."""
@@ -53,6 +56,8 @@ class CodeReading:
     uses: list[Use] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
     """{qualified name: normalised code}, what the digest is made of."""
+    direct: list[Use] = field(default_factory=list)
+    """Calls that open a database past every resource; the targets are names such as `duckdb.connect`."""
     texts: set[str] = field(default_factory=set)
     """String constants of the code, such as file names."""
 
@@ -188,6 +193,8 @@ class _Reader:
         found = self._resolve(node, scope)
         if found is None and isinstance(node, ast.Call):
             found, called = self._resolve(node.func, scope), True
+        if found is not None and called and (name := _direct(found.value)) is not None:
+            self.reading.direct.append(Use(name, scope.fn.__code__.co_filename, getattr(node, "lineno", 1)))
         if found is not None:
             self._take(found, scope.fn, getattr(node, "lineno", 1), called=called)
         for child in _rest(node) if found is not None else ast.iter_child_nodes(node):
@@ -219,6 +226,8 @@ class _Reader:
         name, value = f"{owner.name}.{attr}", owner.value
         if isinstance(value, (Models, Sources, SourceTables)):
             return _Found(name, getattr(value, attr))
+        if isinstance(value, Unloaded):
+            return _Found(name, Unloaded(f"{value.name}.{attr}"))
         if isinstance(value, ModuleType):
             return _Found(name, vars(value)[attr]) if attr in vars(value) else None
         if isinstance(value, (PythonAsset, Table, DbtReference)) or not self._is_project_object(value):
@@ -313,6 +322,17 @@ class _Reader:
                 inner = getattr(member, "__func__", getattr(member, "fget", getattr(member, "func", member)))
                 if inspect.isroutine(inner):
                     self.read(inner, cls if isinstance(member, classmethod) else owner)
+
+
+def _direct(value: Any) -> str | None:
+    """The name in DIRECT of what is called, if it is one of them."""
+    if isinstance(value, Unloaded):
+        return value.name if value.name in DIRECT else None
+    for name in DIRECT:
+        module, _, function = name.partition(".")
+        if module in sys.modules and getattr(sys.modules[module], function, None) is value:
+            return name
+    return None
 
 
 def _layers(fn: Any) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +29,7 @@ class FoundResource:
     resource: Resource
     location: Location
     own: bool = True
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,9 @@ class Resources:
     """The resources of a Python project as its code is read: those at module level, and what is met besides."""
 
     def __init__(self, found: Sequence[FoundResource], *, relative: Callable[[str], str], kinds: Sequence[str]) -> None:
-        self._found = {id(item.resource): item for item in found}
         self._relative = relative
         self._profile_kinds = tuple(kinds)
+        self._found = {id(item.resource): replace(item, kinds=self.kinds_of(item.resource)) for item in found}
 
     @classmethod
     def of(cls, modules: Sequence[ModuleType], *, root: Path, kinds: Sequence[str]) -> Resources:
@@ -206,13 +207,10 @@ class Resources:
         for target, place in [*([(own, here)] if own is not None else []), *uses]:
             resource = target.resource if isinstance(target, Table) else target
             if isinstance(resource, Resource):
-                self._found.setdefault(
-                    id(resource),
-                    FoundResource(f"{type(resource).__name__} in {definition.module}", resource, place),
-                )
+                name, kinds = f"{type(resource).__name__} in {definition.module}", self.kinds_of(resource)
+                self._found.setdefault(id(resource), FoundResource(name, resource, place, kinds=kinds))
                 places.setdefault(id(resource), {})[place] = None
         return tuple(self._use(self._found[found], tuple(at)) for found, at in places.items())
 
     def _use(self, found: FoundResource, at: tuple[Location, ...]) -> UsedResource:
-        kinds = self.kinds_of(found.resource)
-        return UsedResource(found.name, type(found.resource).__name__, kinds, found.location, at)
+        return UsedResource(found.name, type(found.resource).__name__, found.kinds, found.location, at)

@@ -51,6 +51,16 @@ class PythonProject:
     """{writer or check id: the definition}"""
     resources: tuple[FoundResource, ...] = ()
     """All that its modules hold or its code uses, by name."""
+    direct: tuple[DirectConnection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DirectConnection:
+    """A call such as `duckdb.connect(…)`, past every resource, in the code of a definition."""
+
+    definition: str
+    function: str
+    location: Location
 
 
 def load_python_project(
@@ -88,7 +98,12 @@ def load_python_project(
         errors=tuple(errors),
         warnings=tuple(_overlooked(modules, packages, found.values(), root)),
     )
-    return PythonProject(fragment, found, resources.found)
+    direct = [
+        DirectConnection(definition.id, use.target, Location(_relative(use.file, root), use.line))
+        for definition in found.values()
+        for use in builder.read(definition).direct
+    ]
+    return PythonProject(fragment, found, resources.found, tuple(direct))
 
 
 def _overlooked(

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -97,16 +98,22 @@ def _within(scope: ast.AST) -> Iterator[ast.AST]:
             todo.extend(ast.iter_child_nodes(node))
 
 
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """Something in a module that a function imports when it runs, and that is not loaded yet: `duckdb.connect`."""
+
+    name: str
+
+
 def local_imports(scope: ast.AST, *, package: str | None) -> dict[str, Any]:
-    """{name: value} of what a function imports, as far as the modules are loaded. Nothing is imported for it."""
+    """{name: value} of what a function imports; `Unloaded` where that would have to be imported."""
     found: dict[str, Any] = {}
     for node in _within(scope):
         match node:
             case ast.Import(names=names):
                 for alias in names:
-                    module = sys.modules.get(alias.name if alias.asname else alias.name.partition(".")[0])
-                    if module is not None:
-                        found[alias.asname or alias.name.partition(".")[0]] = module
+                    name = alias.name if alias.asname else alias.name.partition(".")[0]
+                    found[alias.asname or name] = sys.modules.get(name) or Unloaded(name)
             case ast.ImportFrom(module=name, names=names, level=level):
                 try:
                     full = importlib.util.resolve_name("." * level + (name or ""), package) if level else name or ""
@@ -114,9 +121,8 @@ def local_imports(scope: ast.AST, *, package: str | None) -> dict[str, Any]:
                     continue
                 for alias in names:
                     values: Mapping[str, Any] = vars(sys.modules[full]) if full in sys.modules else {}
-                    value = values.get(alias.name, sys.modules.get(f"{full}.{alias.name}"))
-                    if value is not None:
-                        found[alias.asname or alias.name] = value
+                    inner = f"{full}.{alias.name}"
+                    found[alias.asname or alias.name] = values.get(alias.name, sys.modules.get(inner, Unloaded(inner)))
     return found
 
 

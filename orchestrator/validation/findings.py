@@ -45,6 +45,8 @@ RULES = (
     Rule(
         "microbatch-parent", "warning", "A parent of a microbatch model that dbt scans whole for each batch."
     ),
+    Rule("direct-connection", "warning", "Python code that opens a database past every resource."),
+    Rule("resource-connection", "error", "A resource that cannot be opened; looked for with --connect."),
     Rule("binder-error", "error", "SQL that DuckDB refuses, tried on empty tables."),
     Rule("parse", "info", "SQL that could not be analysed, so that nothing is said about it."),
     Rule("unused-source", "info", "A source that nothing reads."),

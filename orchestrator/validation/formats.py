@@ -39,6 +39,10 @@ def report_json(report: Report, *, environment: str, schema_version: int) -> dic
             for finding in report.findings
         ],
         "notes": list(report.notes),
+        "resources": [
+            {"name": item.name, "location": str(item.location), "answer": item.answer, "problem": item.problem}
+            for item in report.opened
+        ],
     }
 
 

@@ -36,6 +36,7 @@ def gather(workspace: Workspace, selected: frozenset[AssetKey], *, exact: bool) 
         selected=selected,
         bound=_bound(workspace, columns, compiled()) if exact else {},
         doubtful=_doubtful(workspace, columns),
+        direct=tuple((workspace.ids.get(item.definition), item) for item in workspace.direct),
     )
     return subject, Locator(
         manifest, root=workspace.root, file_of=_file_of(workspace.project, manifest, workspace), compiled=compiled

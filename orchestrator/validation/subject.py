@@ -11,6 +11,7 @@ from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.columns import AssetColumns, ColumnGraph
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.loaders.manifest import Manifest, Node, Resource, Source
+from orchestrator.loaders.python_modules import DirectConnection
 from orchestrator.sql.model import Diagnostic
 from orchestrator.validation.exact import Bound
 
@@ -27,6 +28,8 @@ class Subject:
     """{model: what DuckDB makes of its SQL}; empty where it was not asked."""
     doubtful: Mapping[AssetKey, str] = field(default_factory=dict)
     """{table: why its columns may be others by now}"""
+    direct: tuple[tuple[AssetKey | None, DirectConnection], ...] = ()
+    """Calls that open databases past every resource; None for a check's."""
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:

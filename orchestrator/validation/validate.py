@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import OrchestratorError
-from orchestrator.validation import rules_exact, rules_graph, rules_sql, rules_yaml
+from orchestrator.validation import rules_exact, rules_graph, rules_python, rules_sql, rules_yaml
+from orchestrator.validation.connections import Opened, open_resources
 from orchestrator.validation.findings import RULES, Draft, Finding, InFile, Settings
 from orchestrator.validation.gather import gather
 from orchestrator.validation.ignores import MARK, Ignore, apply_ignores, find_ignores
@@ -25,10 +26,12 @@ ALL: tuple[Callable[[Subject], Iterator[Draft]], ...] = (
     rules_graph.microbatch_parents,
     rules_graph.unused_sources,
     rules_graph.unread_models,
+    rules_python.direct_connections,
     rules_exact.refusals,
     rules_exact.disagreements,
 )
 _EXACT = frozenset(("binder-error", "analysis-disagrees"))
+_CONNECTING = frozenset(("resource-connection",))
 _AT = re.compile(r"(?P<file>[^\n]+?):(?P<line>\d+)(?::(?P<column>\d+))?(?= and |, |$)")
 TABLES_SHOWN = 5
 
@@ -43,6 +46,8 @@ class Report:
     unchecked: int = 0
     """How many of them read something whose columns are not known."""
     notes: tuple[str, ...] = ()
+    opened: tuple[Opened, ...] = ()
+    """The resources that were opened, or could not be."""
 
     def count(self, severity: str) -> int:
         """How many findings are of this severity."""
@@ -56,21 +61,33 @@ class Report:
         return 1 if self.count("error") else 0
 
 
-def validate(workspace: Workspace, selected: frozenset[AssetKey], *, settings: Settings, exact: bool) -> Report:
-    """What is wrong with the selected assets' code, and with the workspace's definitions. Nothing is run."""
+def validate(
+    workspace: Workspace, selected: frozenset[AssetKey], *, settings: Settings, exact: bool, connect: bool = False
+) -> Report:
+    """What is wrong with the selected assets' code, and with the workspace's definitions. Nothing is run.
+
+    With `connect` the resources are opened, too.
+    """
     subject, locator = gather(workspace, selected, exact=exact)
     drafts = [draft for rule in ALL for draft in rule(subject) if settings.wants(draft.rule)]
     drafts += definition_errors(workspace.errors, default=str(workspace.config.file or workspace.root))
+    opened = open_resources(workspace) if connect else ()
+    drafts += [draft for draft in rules_python.unopened(opened) if settings.wants(draft.rule)]
     found = {_identity(finding): finding for finding in (locator.finding(draft, settings=settings) for draft in drafts)}
     ignores = _ignores(subject, locator)
     whole = set(ignores)
     if not selected >= frozenset(workspace.graph.assets):
         whole &= {locator.code_file(model.unique_id) for model in subject.models}
-    looked_for = frozenset(rule.id for rule in RULES if settings.wants(rule.id) and (exact or rule.id not in _EXACT))
+    left_out = (frozenset() if exact else _EXACT) | (frozenset() if connect else _CONNECTING)
+    looked_for = frozenset(rule.id for rule in RULES if settings.wants(rule.id) and rule.id not in left_out)
     left = apply_ignores(found.values(), ignores, settings=settings, looked_for=looked_for, whole=whole)
     unchecked, notes = unchecked_models(subject)
     return Report(
-        tuple(sorted(left, key=lambda finding: finding.order)), len(subject.models), unchecked=unchecked, notes=notes
+        tuple(sorted(left, key=lambda finding: finding.order)),
+        len(subject.models),
+        unchecked=unchecked,
+        notes=notes,
+        opened=opened,
     )
 
 
@@ -99,6 +116,7 @@ def _ignores(subject: Subject, locator: Locator) -> Mapping[str, tuple[Ignore, .
     files += [locator.code_file(node.unique_id) for node in ephemeral if MARK in node.code.lower()]
     described = [item.unique_id for _, item in subject.described()]
     described += [node.unique_id for node in ephemeral if subject.is_own(node)]
+    files += [item.location.file for _, item in subject.direct]
     files += [file for unique_id in described if (file := locator.yaml_file(unique_id)) is not None]
     found = {file: find_ignores(locator.text(file)) for file in dict.fromkeys(files)}
     return {file: comments for file, comments in found.items() if comments}

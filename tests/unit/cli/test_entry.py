@@ -20,7 +20,7 @@ UNKNOWN = UnknownAssetError("no asset has the key 'raw.flight'", at="a.py:12", f
 def test_the_front_page_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     page = capsys.readouterr().out
-    assert all(f"  {entry.name:<9} {entry.summary}" in page for entry in COMMANDS)
+    assert all(f"  {entry.name:<10} {entry.summary}" in page for entry in COMMANDS)
     assert max(map(len, page.splitlines())) <= 90
     assert "\x1b" not in page
 

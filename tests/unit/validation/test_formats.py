@@ -46,6 +46,7 @@ def test_json() -> None:
             },
         ],
         "notes": ["the columns of raw.s are not known"],
+        "resources": [],
     }
 
 

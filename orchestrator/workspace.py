@@ -364,7 +364,7 @@ def load_workspace(
         config=config,
         environment=environment or (profile.target if profile is not None else DEFAULT_ENVIRONMENT),
         graph=merged.graph,
-        ids=_ids(merged),
+        ids=draft_ids(merged),
         errors=(*(error for fragment in fragments for error in fragment.errors), *merged.errors),
         warnings=tuple(warning for fragment in fragments for warning in fragment.warnings),
         project=project,
@@ -402,7 +402,7 @@ def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_pa
     return load_dbt_project(choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse)
 
 
-def _ids(merged: MergeResult) -> dict[str, AssetKey]:
+def draft_ids(merged: MergeResult) -> dict[str, AssetKey]:
     """Drafts, dbt nodes and the references that Python code makes to them, as far as they mean one asset."""
     dbt = {unique_id: key for key, asset in merged.graph.assets.items() for unique_id in asset.dbt_ids}
     references = {name: dbt[found[0]] for name, found in index_references(list(dbt)).items() if len(found) == 1}

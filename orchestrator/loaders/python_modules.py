@@ -14,7 +14,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,6 +76,28 @@ def load_python_project(
             # A module's own definitions only: the same object imported elsewhere is no second definition.
             if isinstance(value, (PythonAsset, PythonAction, PythonCheck)) and value.module == module.__name__:
                 found[value.id] = value
+    read = read_definitions(found.values(), modules, root=root, project=project, relate=relate, kinds=kinds)
+    fragment = replace(
+        read.fragment,
+        jobs=tuple(find_jobs(modules, relative=lambda file: _relative(file, root))),
+        errors=(*errors, *read.fragment.errors),
+        warnings=tuple(_overlooked(modules, packages, found.values(), root)),
+    )
+    return replace(read, fragment=fragment)
+
+
+def read_definitions(
+    definitions: Iterable[Any],
+    modules: Sequence[ModuleType],
+    *,
+    root: Path,
+    project: str,
+    relate: Relate,
+    kinds: Sequence[str] = (),
+) -> PythonProject:
+    """Drafts of these definitions, which stand in `modules`, with what their code refers to."""
+    found = {definition.id: definition for definition in definitions}
+    errors: list[OrchestratorError] = []
     resources = Resources.of(modules, root=root, kinds=kinds)
     builder = _Builder(root, project, relate, tuple(kinds), resources)
     assets: list[DraftAsset] = []
@@ -90,14 +112,7 @@ def load_python_project(
             errors.append(exc)
     assets.extend(builder.external_tables(assets, found.values()))
     errors.extend(settings_errors(resources.found))
-    jobs = find_jobs(modules, relative=lambda file: _relative(file, root))
-    fragment = Fragment(
-        assets=tuple(assets),
-        checks=tuple(checks),
-        jobs=tuple(jobs),
-        errors=tuple(errors),
-        warnings=tuple(_overlooked(modules, packages, found.values(), root)),
-    )
+    fragment = Fragment(assets=tuple(assets), checks=tuple(checks), errors=tuple(errors))
     direct = [
         DirectConnection(definition.id, use.target, Location(_relative(use.file, root), use.line))
         for definition in found.values()

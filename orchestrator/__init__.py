@@ -20,6 +20,7 @@ from orchestrator.definitions.partitions import (
     Weekly,
     Yearly,
 )
+from orchestrator.definitions.remote import ExternalPython, JobRequest, JobStatus, RemoteJob, Shell
 from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import group, kind, owner, path, source, state, tag
 from orchestrator.definitions.settings import Env, Secret, SecretSource
@@ -32,8 +33,11 @@ __all__ = [
     "Daily",
     "Dynamic",
     "Env",
+    "ExternalPython",
     "Hourly",
     "Job",
+    "JobRequest",
+    "JobStatus",
     "Materialization",
     "Monthly",
     "Multi",
@@ -42,9 +46,11 @@ __all__ = [
     "PythonAsset",
     "PythonCheck",
     "Quarterly",
+    "RemoteJob",
     "Resource",
     "Secret",
     "SecretSource",
+    "Shell",
     "Static",
     "Table",
     "Warehouse",

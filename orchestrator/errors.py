@@ -141,6 +141,16 @@ class ClaimLostError(ExecutionError):
     """Another run has taken over what this attempt was writing; its result is refused."""
 
 
+class ExternalWorkError(ExecutionError):
+    """Code that runs elsewhere failed, or did not say how it ended. `traceback` is its own."""
+
+    def __init__(
+        self, what: str, *, at: str | None = None, fix: str | None = None, traceback: str | None = None
+    ) -> None:
+        super().__init__(what, at=at, fix=fix)
+        self.traceback = traceback
+
+
 class ServiceError(ExecutionError):
     """Prefect, the worker or the app could not be started or reached."""
 

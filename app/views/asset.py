@@ -11,6 +11,7 @@ import streamlit as st
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import did_you_mean
 from orchestrator.graph.model import Asset, Check
+from orchestrator.plan.reported import reported_checks
 from orchestrator.records import CheckRecord, MaterializationRecord
 
 from ..picture import kind_of
@@ -97,7 +98,7 @@ def _aside(site: Site, asset: Asset) -> None:
 
 
 def _tabs(site: Site, asset: Asset, history: Sequence[MaterializationRecord]) -> None:
-    checks = site.reads.graph.checks_of.get(asset.key, ())
+    checks = (*site.reads.graph.checks_of.get(asset.key, ()), *reported_checks(asset, site.reads.facts()))
     titles = ["Over time", "Columns", "Sample", f"Checks ({len(checks)})", "Code", "History"]
     over_time, columns, sample, checked, code, past = st.tabs(titles)
     with over_time:

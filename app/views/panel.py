@@ -10,6 +10,7 @@ import streamlit as st
 
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.model import Asset, Consumer, UsedResource
+from orchestrator.plan.reported import reported_checks
 from orchestrator.plan.states import AssetState
 
 from ..kinds import shown_kinds
@@ -99,10 +100,11 @@ def _head(title: str, subtitle: str, badge: str, on_close: Callable[[], None]) -
 
 
 def _checks(site: Site, asset: Asset) -> None:
-    checks = site.reads.graph.checks_of.get(asset.key, ())
+    facts = site.reads.facts()
+    checks = (*site.reads.graph.checks_of.get(asset.key, ()), *reported_checks(asset, facts))
     if not checks:
         return
-    known = site.reads.facts().checks
+    known = facts.checks
     counts = Counter(known[check.id].status if check.id in known else "missing" for check in checks)
     badges = " ".join(look_of(status).counted(count) for status, count in sorted(counts.items()))
     st.markdown(f":gray[{counted(len(checks), 'check')}]&ensp;{badges.replace(' missing', ' not run')}")

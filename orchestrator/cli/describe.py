@@ -32,6 +32,7 @@ from orchestrator.cli.workspaces import print_findings
 from orchestrator.definitions.facts import Facts
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.graph.selection import find_asset
+from orchestrator.plan.reported import reported_checks
 from orchestrator.records.views import MaterializationRecord
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -268,7 +269,7 @@ def _columns(asset: Asset, latest: MaterializationRecord | None) -> RenderableTy
 
 
 def _checks(graph: AssetGraph, asset: Asset, facts: Facts) -> Table | None:
-    checks = graph.checks_of[asset.key]
+    checks = (*graph.checks_of[asset.key], *reported_checks(asset, facts))
     if not checks:
         return None
     grid = Table.grid(padding=(0, 2, 0, 0))

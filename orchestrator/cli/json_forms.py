@@ -12,6 +12,7 @@ from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.impact import Impact, LineageEntry
 from orchestrator.graph.model import Asset, AssetGraph, Check, Consumer, UsedResource
+from orchestrator.plan.reported import reported_checks
 from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.states import AssetState
 from orchestrator.records.views import CheckRecord, MaterializationRecord, RunDetail, RunSummary, StepRecord
@@ -95,6 +96,9 @@ def describe_json(
     latest = next((attempt for attempt in attempts if attempt.version), None)
     return {
         **asset_json(graph, asset, states=states, facts=facts),
+        "checks": [
+            _check_json(check, facts) for check in (*graph.checks_of[asset.key], *reported_checks(asset, facts))
+        ],
         "columns": columns_json(asset, latest),
         "latest": None if latest is None else _latest_json(latest),
         "history": [_attempt_json(attempt) for attempt in attempts],

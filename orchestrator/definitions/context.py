@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
 
 
@@ -21,6 +22,9 @@ class Session(Protocol):
 
     def execute(self, resource: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run one statement through a resource; its rows, or an empty list."""
+
+    def run_elsewhere(self, work: Any, context: Context, **how: Any) -> Materialization:
+        """Run an ExternalPython, a Shell or a RemoteJob to its end; what it reported, as a Materialization."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,36 @@ class LogLine(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobSubmitted(Event):
+    """A step's work was handed to somebody else; recorded before it is waited for, so that it can be found again."""
+
+    event: ClassVar[str] = "job_submitted"
+    key: str
+    writer: str
+    partition: str | None = None
+    attempt_id: str
+    job: str
+    """The class that submitted it."""
+    handle: Any
+    """What it is found by there, JSON."""
+    place: str
+    """Where its context and messages are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgress(Event):
+    """How far a step says it is."""
+
+    event: ClassVar[str] = "step_progress"
+    key: str
+    writer: str
+    partition: str | None = None
+    attempt_id: str
+    done: float
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
     """The run has ended. `lost` is written by whoever finds a dead run."""
 
@@ -215,7 +245,7 @@ def _title(key: str, writer: str, partition: str | None, *, several: bool) -> st
     return f"{key}{part}{f' [{partition}]' if partition else ''}"
 
 
-AnyEvent = RunStarted | StepStarted | StepFinished | CheckFinished | LogLine | RunFinished
+AnyEvent = RunStarted | StepStarted | StepFinished | CheckFinished | LogLine | JobSubmitted | StepProgress | RunFinished
 
 
 def _json(value: Any) -> Any:

@@ -16,6 +16,7 @@ weather = Weather(Env("WEATHER_URL", default="https://weather.example.com"), tok
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orchestrator.definitions.masking import MASK
 from orchestrator.definitions.settings import (
+    EnvSetting,
     Secret,
     SettingError,
     conforms,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _OVERRIDES: ContextVar[tuple[tuple[Resource, Resource], ...]] = ContextVar("orchestrator_overrides", default=())
 _ORIGIN = "_orchestrator_origin"
+_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]*@")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class Resource:
         Called by `orchestrator validate --connect`. Raises what went wrong.
         """
         return None
+
+    def describe(self) -> dict[str, Any]:
+        """What work elsewhere gets to know of it: JSON, secrets by where they are kept and never by value."""
+        shown = {item.name: _for_work(_own(self, item.name)) for item in fields(self) if item.repr}
+        return {"type": type(self).__name__.lower(), **shown}
 
     @contextmanager
     def override(self, replacement: Resource) -> Iterator[None]:
@@ -155,6 +163,24 @@ def as_error(problems: list[Problem], *, of: str, at: str | None = None) -> Defi
     """Problems as one error, or as several that travel together. `of` names the resource."""
     errors = [DefinitionError(f"{item.field} of {of}: {item.what}", at=at, fix=item.fix) for item in problems]
     return errors[0] if len(errors) == 1 else DefinitionErrors(errors)
+
+
+def _for_work(value: Any) -> Any:
+    """A setting for somebody else: what is no secret by value, also where it is read from a variable here."""
+    match value:
+        case Secret():
+            return value.describe()
+        case EnvSetting():
+            return _for_work(value.read(Any))
+        case Resource():
+            return value.describe()
+        case dict():
+            return {str(name): _for_work(item) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_for_work(item) for item in value]
+        case None | bool() | int() | float():
+            return value
+    return _PASSWORD.sub(r"\1***@", MASK.text(str(value)))
 
 
 def _described(value: Any) -> str:

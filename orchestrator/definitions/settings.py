@@ -119,6 +119,15 @@ class Secret:
         own = isinstance(self.source, (_InEnvironment, _InFile, _InPrefectBlock))
         return f"Secret.{self.source!r}" if own else f"Secret.of({self.source!r})"
 
+    def describe(self) -> dict[str, str]:
+        """Where it is kept, for work elsewhere: `{"env": NAME}`, `{"file": PATH}`, or what its source calls itself."""
+        match self.source:
+            case _InEnvironment(name=name):
+                return {"env": name}
+            case _InFile(path=path):
+                return {"file": path}
+        return {"secret": repr(self.source)}
+
     def read(self) -> str:
         """The value; from now on this process masks it. Raises SettingError."""
         try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.dbt_engine.gate import NodeOutcome
 from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus
 from orchestrator.errors import DefinitionErrors, RecordsError
+from orchestrator.execution.attempt_host import Hosts
 from orchestrator.execution.board import Board, End
 from orchestrator.execution.dbt_steps import WELL, DbtSteps, compiled_paths
 from orchestrator.execution.journal import Journal, now
@@ -361,6 +362,7 @@ class _Run:
             board=self.board,
             root=workspace.root,
             keep_samples=workspace.keep_samples,
+            hosts=Hosts(self.journal, workspace.root, workspace.project.profile if workspace.project else None),
         )
 
     def _threads(self) -> int:
@@ -422,7 +424,8 @@ class _Run:
             return "cancelled"
         ended_badly = any(end.ending != "ok" for end in self.board.ends.values())
         missing = [step for step in self.plan.to_build if step.writer not in self.journal.steps]
-        return "failed" if self.problems or ended_badly or missing else "succeeded"
+        refuted = any(check.status == "failed" for check in self.journal.checks)
+        return "failed" if self.problems or ended_badly or missing or refuted else "succeeded"
 
     def _interrupted(self) -> bool:
         return self.board.cancelled.is_set() and not self.options.fail_fast

@@ -15,9 +15,11 @@ from orchestrator.definitions.events import (
     CheckStatus,
     Event,
     Failure,
+    JobSubmitted,
     LogLine,
     Materialization,
     StepFinished,
+    StepProgress,
     StepStarted,
     StepStatus,
 )
@@ -209,6 +211,48 @@ class Journal:
             self.checks.append(event)
         self.emit(event)
 
+    def log_lines(self, lines: Sequence[tuple[Any, str]], *, key: AssetKey | None = None) -> None:
+        """Many (level, line) at once: one transaction."""
+        common, about = self._common(), str(key) if key else None
+        events = [
+            masked(LogLine(**common, level=level, message=message, key=about), keep=IDENTIFIERS)
+            for level, message in lines
+        ]
+        with self._guard:
+            self.records.record(*events)
+            for event in events:
+                self._pass_on(event)
+
+    def report_check(self, intent: Intent, name: str, status: CheckStatus, **result: Any) -> None:
+        """The result of a check that is no step of the run: the writer's own code says it."""
+        event = masked(
+            CheckFinished(
+                **self._common(),
+                check=f"{intent.op.id}:{name}",
+                name=name,
+                key=str(intent.op.key),
+                status=status,
+                **result,
+            ),
+            keep=IDENTIFIERS,
+        )
+        with self._guard:
+            self.checks = [check for check in self.checks if check.check != event.check]  # of an earlier attempt
+            self.checks.append(event)
+        self.emit(event)
+
+    def progress(self, intent: Intent, done: float, total: float | None) -> None:
+        """How far an attempt is."""
+        self.emit(StepProgress(**self._common(), **_attempt(intent), done=done, total=total))
+
+    def submitted(self, intent: Intent, *, job: str, handle: Any, place: str) -> None:
+        """An attempt's work was handed to somebody else."""
+        self.emit(JobSubmitted(**self._common(), **_attempt(intent), job=job, handle=handle, place=place))
+
     def log(self, message: str, *, level: Any = "info", key: AssetKey | None = None) -> None:
         """A line for the run's log."""
         self.emit(LogLine(**self._common(), level=level, message=message, key=str(key) if key else None))
+
+
+def _attempt(intent: Intent) -> dict[str, Any]:
+    return {"key": str(intent.op.key), "writer": intent.op.id, "attempt_id": intent.attempt_id}

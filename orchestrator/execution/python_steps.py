@@ -14,7 +14,8 @@ from typing import Any, get_type_hints
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.context import Context, Previous
 from orchestrator.definitions.events import CheckStatus, Failure, Materialization
-from orchestrator.errors import ClaimLostError, ExecutionError, OrchestratorError, ResourceError
+from orchestrator.errors import ClaimLostError, ExecutionError, ExternalWorkError, OrchestratorError, ResourceError
+from orchestrator.execution.attempt_host import Hosts
 from orchestrator.execution.attempts import Attempt, StepCancelledError
 from orchestrator.execution.board import Board, End
 from orchestrator.execution.journal import Intent, Journal
@@ -38,6 +39,7 @@ class PythonSteps:
     board: Board
     root: Path
     keep_samples: bool
+    hosts: Hosts
 
     def run_step(self, op: Op, definition: Runnable) -> End:
         """All attempts of one asset or action, until one succeeds."""
@@ -60,6 +62,7 @@ class PythonSteps:
             self.journal.not_run(str(op.key), op.id, "failed", exc.what, action=op.kind == "action")
             return End("failed", exc.what)
         session = self._session(self.names.graph[op.key])
+        session.host = self.hosts.host(intent, definition, session)
         context = self._context(intent, session, number)
         attempt: Attempt[Materialization] = Attempt(
             lambda: self._execute(intent, definition, context, session, attempt),
@@ -173,7 +176,8 @@ class PythonSteps:
         return End("failed" if status == "failed" else "ok", message)
 
     def _failure(self, exc: BaseException) -> Failure:
-        return Failure(message=_message(exc), traceback=user_traceback(exc, self.root))
+        elsewhere = exc.traceback if isinstance(exc, ExternalWorkError) else None
+        return Failure(message=_message(exc), traceback=elsewhere or user_traceback(exc, self.root))
 
 
 def scope_of(writer: Writer, writers: Sequence[Writer]) -> Scope | None:

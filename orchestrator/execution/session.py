@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.definitions.assets import DbtReference, PythonAsset, Table
+from orchestrator.definitions.context import Context
+from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey, Relation
-from orchestrator.errors import ResourceError, UndeclaredResourceError
+from orchestrator.errors import ExecutionError, ResourceError, UndeclaredResourceError
+from orchestrator.execution.elsewhere import Host, run_elsewhere
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.resources.database import Database
 
@@ -47,7 +50,10 @@ class AttemptSession:
     declared: frozenset[AssetKey]
     label: str = ""
     """Whose connections these are, for those who look at the server."""
+    host: Host | None = None
+    """For work that runs elsewhere; none where a check is evaluated."""
     _connections: list[Any] = field(default_factory=list)
+    _stops: list[Callable[[], None]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
@@ -94,12 +100,35 @@ class AttemptSession:
             self._connections.append(connection)
             return connection
 
+    def run_elsewhere(self, work: Any, context: Context, **how: Any) -> Materialization:
+        """Run a Shell, an ExternalPython or a RemoteJob. Raises ExternalWorkError."""
+        if self.host is None:
+            raise ExecutionError(
+                f"{self.asset.key}: work that runs elsewhere has no place in a check",
+                fix="run it in the asset, which reports checks: context.check(…) of orchestrator.external",
+            )
+        return run_elsewhere(work, context, self.host, **how)
+
+    def on_stop(self, stop: Callable[[], None]) -> None:
+        """Have `stop` called when the attempt is stopped; now, if it has been."""
+        with self._guard:
+            if not self._closed:
+                self._stops.append(stop)
+                return
+        stop()
+
     def interrupt(self) -> None:
-        """Stop running statements, from another thread."""
+        """Stop running statements and work elsewhere, from another thread; returns when processes are gone."""
         with self._guard:
             self._closed = True
-            for connection in self._connections:
+            stops, self._stops = self._stops, []
+            connections = list(self._connections)
+        try:
+            for connection in connections:
                 self.opened.interrupt(connection)
+        finally:
+            for stop in stops:
+                stop()
 
     def close(self) -> None:
         """Give the connections back."""

@@ -74,7 +74,8 @@ class Check:
 
     id: str
     name: str
-    kind: Literal["dbt_test", "unit_test", "python"]
+    kind: Literal["dbt_test", "unit_test", "python", "reported"]
+    """`reported`: by a writer that runs elsewhere. Nothing that could be run by itself; in no graph."""
     key: AssetKey
     reads: frozenset[AssetKey]
     severity: Literal["error", "warn"]

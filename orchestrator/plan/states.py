@@ -9,6 +9,7 @@ from typing import Literal
 from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.model import Asset, AssetGraph, Check, Writer
+from orchestrator.plan.reported import Reported, reported_checks, reported_results
 from orchestrator.plan.versions import Versions
 
 State = Literal["fresh", "stale", "missing", "failed", "unknown", "running", "adopted", "external"]
@@ -43,7 +44,10 @@ SameCode = frozenset[tuple[str, str]]
 def build_states(graph: AssetGraph, facts: Facts, *, same_code: SameCode = frozenset()) -> dict[AssetKey, AssetState]:
     """The state of every asset and action of the graph."""
     versions = Versions.recorded(graph, facts)
-    return {key: _asset_state(graph, asset, facts, versions, same_code) for key, asset in graph.assets.items()}
+    reported = reported_results(facts)
+    return {
+        key: _asset_state(graph, asset, facts, versions, same_code, reported) for key, asset in graph.assets.items()
+    }
 
 
 def newest_results(facts: Facts) -> dict[AssetKey, str]:
@@ -52,12 +56,14 @@ def newest_results(facts: Facts) -> dict[AssetKey, str]:
     return {AssetKey.parse(fact.key): fact.status for fact in newest}
 
 
-def _asset_state(graph: AssetGraph, asset: Asset, facts: Facts, versions: Versions, same_code: SameCode) -> AssetState:
+def _asset_state(
+    graph: AssetGraph, asset: Asset, facts: Facts, versions: Versions, same_code: SameCode, reported: Reported
+) -> AssetState:
     if asset.external:
         return AssetState("external", "written elsewhere")
     writers = {writer.id: _writer_state(asset, writer, facts, versions, same_code) for writer in asset.writers}
     worst = min(writers.values(), key=lambda item: _WORST.index(item.state))
-    if worst.state in ("fresh", "stale", "adopted") and (failed := _failed_check(graph, asset, facts)):
+    if worst.state in ("fresh", "stale", "adopted") and (failed := _failed_check(graph, asset, facts, reported)):
         return AssetState("failed", failed, writers)
     due = _due_checks(graph, asset, facts) if worst.state == "fresh" else frozenset()
     return AssetState(worst.state, worst.reason, writers, due)
@@ -118,8 +124,8 @@ def _is_due(graph: AssetGraph, check: Check, facts: Facts) -> bool:
     )
 
 
-def _failed_check(graph: AssetGraph, asset: Asset, facts: Facts) -> str | None:
-    for check in graph.checks_of[asset.key]:
+def _failed_check(graph: AssetGraph, asset: Asset, facts: Facts, reported: Reported) -> str | None:
+    for check in (*graph.checks_of[asset.key], *reported_checks(asset, facts, reported)):
         result = facts.checks.get(check.id)
         if result is not None and result.status == "failed" and check.severity == "error":
             return f"check {check.name} failed"

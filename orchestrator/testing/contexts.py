@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orchestrator.definitions.assets import PythonAsset, Table
 from orchestrator.definitions.context import Context, Previous
+from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ResourceError
 
@@ -56,6 +60,18 @@ class _TestSession:
     def execute(self, resource: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         result = self.connection(resource).execute(sql, list(parameters))
         return list(result.fetchall()) if result.description else []
+
+    def run_elsewhere(self, work: Any, context: Context, **how: Any) -> Materialization:
+        """It is run, from the current directory; what it reports is in the result and in `context.metadata`."""
+        from orchestrator.execution.elsewhere import Host, run_elsewhere
+
+        def log(lines: Sequence[tuple[str, str]]) -> None:
+            for level, text in lines:
+                context.log.log(logging.getLevelName(level.upper()), "%s", text)
+
+        return run_elsewhere(
+            work, context, Host(root=Path.cwd(), attempt_id=f"test-{uuid.uuid4().hex}", log=log), **how
+        )
 
     def connection(self, resource: Any) -> Any:
         import duckdb

@@ -172,10 +172,16 @@ def utc_now() -> datetime:
 
 
 def program() -> str:
-    """The full path of this command, quoted for a shell, so that what we print can be pasted anywhere."""
+    """This command, so that what we print can be pasted: its name where the shell finds it by that, else its path."""
+    path = _own_path()
+    named = shutil.which("orchestrator")
+    return "orchestrator" if named and Path(named).resolve() == Path(path).resolve() else shlex.quote(path)
+
+
+def _own_path() -> str:
     typed = Path(sys.argv[0])
     if typed.name.startswith("orchestrator") and typed.exists():
-        return shlex.quote(str(typed.resolve()))
+        return str(typed.resolve())
     beside = Path(sys.executable).with_name("orchestrator")
     found = str(beside) if beside.exists() else shutil.which("orchestrator")
-    return shlex.quote(found or "orchestrator")
+    return found or "orchestrator"

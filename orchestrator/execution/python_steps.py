@@ -98,7 +98,17 @@ class PythonSteps:
             session=session,
             attempt=number,
             previous=self._previous(intent),
-            log=_logger(journal, intent),
+            log=_logger(journal, intent.op, name=intent.attempt_id),
+        )
+
+    def _check_context(self, op: Op, session: AttemptSession) -> Context:
+        journal = self.journal
+        return Context(
+            run_id=journal.run_id,
+            environment=journal.environment,
+            key=op.key,
+            session=session,
+            log=_logger(journal, op, name=op.id),
         )
 
     def _previous(self, intent: Intent) -> Previous | None:
@@ -152,7 +162,9 @@ class PythonSteps:
         started = time.monotonic()
         session = self._session(self.names.graph[op.key], more=op.check.reads | {op.key})
         attempt: Attempt[tuple[bool, int | None, str]] = Attempt(
-            lambda: _verdict(definition, session), interrupt=session.interrupt, timeout_s=definition.timeout_s
+            lambda: _verdict(definition, self._check_context(op, session)),
+            interrupt=session.interrupt,
+            timeout_s=definition.timeout_s,
         )
         try:
             passed, failures, message = attempt.run(cancelled=self.board.cancelled)
@@ -189,10 +201,10 @@ def scope_of(writer: Writer, writers: Sequence[Writer]) -> Scope | None:
     return Scope(among=writer.slot.where, apart_from=apart_from)
 
 
-def call_with_context(definition: Any, context: Context) -> Any:
+def call_with_context(definition: Any, context: Context, **given: Any) -> Any:
     """Call the function with `context` if it takes one, whatever its place; coroutines are run to their end."""
     parameters = inspect.signature(definition.fn).parameters
-    result = definition.fn(context=context) if "context" in parameters else definition.fn()
+    result = definition.fn(**given, **({"context": context} if "context" in parameters else {}))
     if inspect.iscoroutine(result):
         import asyncio
 
@@ -200,11 +212,13 @@ def call_with_context(definition: Any, context: Context) -> Any:
     return result
 
 
-def _verdict(definition: PythonCheck[..., Any], session: AttemptSession) -> tuple[bool, int | None, str]:
+def _verdict(definition: PythonCheck[..., Any], context: Context) -> tuple[bool, int | None, str]:
     """(passed, failing rows, message) of what a check's function says. Raises ExecutionError for anything else."""
     parameters = [name for name in inspect.signature(definition.fn).parameters if name != "context"]
-    frame = session.read(definition.asset, columns=None) if parameters else None
-    result = definition.fn(*([_as_annotated(definition, parameters[0], frame)] if parameters else []))
+    given: dict[str, Any] = {}
+    if parameters:
+        given[parameters[0]] = _as_annotated(definition, parameters[0], context.read(definition.asset))
+    result = call_with_context(definition, context, **given)
     refuse_unrun(result)
     match result:
         case (passed, str() as message):
@@ -255,10 +269,10 @@ def user_traceback(exc: BaseException, root: Path) -> str | None:
     return "".join(traceback.format_list(own)).rstrip() or None
 
 
-def _logger(journal: Journal, intent: Intent) -> logging.Logger:
-    """A logger of this attempt's own: its lines go to the run's log, not to the root logger."""
-    logger = logging.Logger(f"orchestrator.step.{intent.attempt_id}", level=logging.DEBUG)
-    logger.addHandler(_JournalHandler(lambda level, text: journal.log(text, level=level, key=intent.op.key)))
+def _logger(journal: Journal, op: Op, *, name: str) -> logging.Logger:
+    """A logger of an attempt's own: its lines go to the run's log, not to the root logger."""
+    logger = logging.Logger(f"orchestrator.step.{name}", level=logging.DEBUG)
+    logger.addHandler(_JournalHandler(lambda level, text: journal.log(text, level=level, key=op.key)))
     return logger
 
 

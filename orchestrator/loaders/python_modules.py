@@ -36,6 +36,7 @@ from orchestrator.loaders.fragments import DraftAsset, DraftCheck, Fragment
 from orchestrator.loaders.module_resources import FoundResource, Resources, settings_errors
 from orchestrator.loaders.python_jobs import find_jobs
 from orchestrator.loaders.python_kinds import file_formats, frame_kinds
+from orchestrator.loaders.signatures import refuse_unfilled
 from orchestrator.loaders.uncollected import find_uncollected, find_unimported
 
 Relate = Callable[[Table], Relation]
@@ -104,6 +105,7 @@ def read_definitions(
     checks: list[DraftCheck] = []
     for definition in found.values():
         try:
+            refuse_unfilled(definition, at=str(builder.location(definition)))
             if isinstance(definition, PythonCheck):
                 checks.append(builder.check(definition))
             else:

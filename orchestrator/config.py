@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 STATE_DIR = ".orchestrator"
-KNOWN_SETTINGS = ("name", "dbt", "python", "records", "prefect", "lock_timeout_s", "production", "validate")
+KNOWN_SETTINGS = ("name", "dbt", "python", "records", "prefect", "lock_timeout_s", "production", "strict", "validate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class Config:
     lock_timeout_s: float = 60.0
     production: tuple[str, ...] = ("prod", "production")
     """Names of the environments that count as production."""
+    strict: bool = False
+    """True when a Python step fails that uses what its code did not show."""
     validate: Mapping[str, Any] = field(default_factory=dict)
     """[tool.orchestrator.validate], which validation itself checks."""
 
@@ -159,6 +161,10 @@ def _checked(root: Path, file: Path, settings: Mapping[str, Any]) -> Config:
             at=str(file),
             fix='write [tool.orchestrator.validate] and below it rules = {unused-source = "off"}',
         )
+    if not isinstance(settings.get("strict", False), bool):
+        raise ConfigError(
+            f"'strict' must be true or false, not {settings['strict']!r}", at=str(file), fix="write strict = true"
+        )
     return _with_environment(
         Config(
             root=root,
@@ -170,6 +176,7 @@ def _checked(root: Path, file: Path, settings: Mapping[str, Any]) -> Config:
             prefect_api_url=prefect.get("api_url") if isinstance(prefect, Mapping) else None,
             lock_timeout_s=float(settings.get("lock_timeout_s", 60)),
             production=_names(settings.get("production", ("prod", "production")), "production", file),
+            strict=settings.get("strict", False),
             validate=dict(validate),
         )
     )

@@ -250,6 +250,12 @@ class Workspace:
         found = read_all_columns(self.config.records_url, self.environment)
         return self.history.all_columns(self.environment) if found is None else found
 
+    @property
+    def default_database(self) -> str:
+        """The database that unqualified names in statements belong to, as relations have it; empty if not known."""
+        profile = self.project.profile if self.project is not None else None
+        return profile.database.lower() if profile is not None else ""
+
     def relate(self, table: Table) -> Relation:
         """Where a Python table lives in this environment."""
         return relate(table, self.project.profile if self.project is not None else None)

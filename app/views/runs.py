@@ -17,6 +17,7 @@ from ..words import ago, counted, duration, first_line, look_of, moment
 
 _ORDER = ("failed", "unknown", "blocked", "cancelled", "running", "warned", "succeeded", "waiting", "up_to_date")
 _LOG_SHOWN = 500
+_WARNINGS_SHOWN = 10
 
 
 def show_list(site: Site) -> None:
@@ -71,6 +72,7 @@ def show_run(site: Site) -> None:
     st.code(run.command, language="bash")
     st.markdown(_counts(run.counts))
     _failures(site, run)
+    _warnings(site, run.log)
     titles = [f"Steps ({len(run.steps)})", f"Checks ({len(run.checks)})", f"Log ({len(run.log)})"]
     steps, checks, log = st.tabs(titles)
     with steps:
@@ -106,6 +108,21 @@ def _failures(site: Site, run: RunDetail) -> None:
                     _link(site, check.key)
                 text = check.failure.message if check.failure else check.reason
                 st.code(text or f"{counted(check.failures or 0, 'failing row')}", language=None, wrap_lines=True)
+
+
+def _warnings(site: Site, lines: Sequence[LogRecord]) -> None:
+    """What steps did that their code had not shown, and whatever else was warned of."""
+    warned = list(dict.fromkeys((line.key, line.message) for line in lines if line.level == "warning"))
+    if not warned:
+        return
+    with section(f"Warnings ({len(warned)})"):
+        for key, message in warned[:_WARNINGS_SHOWN]:
+            with st.container(border=True, gap="small"):
+                if key:
+                    _link(site, key)
+                st.code(message, language=None, wrap_lines=True)
+        if len(warned) > _WARNINGS_SHOWN:
+            st.caption(f"… and {len(warned) - _WARNINGS_SHOWN} more in the log")
 
 
 def _failed_step(site: Site, step: StepRecord) -> None:

@@ -74,7 +74,7 @@ def _dbt_directory(root: Path) -> str:
 
 def _write_configuration(root: Path, dbt: str, *, force: bool) -> Path:
     pyproject = root / "pyproject.toml"
-    table = f'name = "{root.name}"\ndbt = "{dbt}"\npython = "{PACKAGE}"\n'
+    table = f'name = "{root.name}"\ndbt = "{dbt}"\npython = "{PACKAGE}"\nstrict = true\n'
     if pyproject.is_file():
         text = pyproject.read_text(encoding="utf-8")
         if "[tool.orchestrator]" in text:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 
 from orchestrator.definitions.masking import MASK
 from orchestrator.definitions.settings import (
@@ -39,6 +39,7 @@ from orchestrator.errors import DefinitionError, DefinitionErrors
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_WATCHER: ContextVar[Watcher | None] = ContextVar("orchestrator_watcher", default=None)
 _OVERRIDES: ContextVar[tuple[tuple[Resource, Resource], ...]] = ContextVar("orchestrator_overrides", default=())
 _ORIGIN = "_orchestrator_origin"
 _PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]*@")
@@ -104,11 +105,11 @@ class Resource:
 
         def __getattribute__(self, name: str) -> Any:
             # Methods and properties are the replacement's; fields, and so equality, hash and repr, are one's own.
-            if not _OVERRIDES.get() or name.startswith("_") or name == "override":
+            if name.startswith("_") or name == "override" or name in type(self).__dataclass_fields__:
                 return object.__getattribute__(self, name)
-            active = active_resource(self)
-            if active is self or name in type(self).__dataclass_fields__:
-                return object.__getattribute__(self, name)
+            if (watcher := _WATCHER.get()) is not None:
+                _tell(watcher, self)
+            active = active_resource(self) if _OVERRIDES.get() else self
             return object.__getattribute__(active, name)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -124,6 +125,34 @@ class Resource:
         """A resolved copy travels as what it was made from, and is resolved where it arrives."""
         origin = self.__dict__.get(_ORIGIN)
         return (operator.attrgetter("resolved"), (origin,)) if origin is not None else super().__reduce_ex__(protocol)
+
+
+class Watcher(Protocol):
+    """Who is told what a step uses while it runs."""
+
+    def used(self, resource: Resource) -> None:
+        """A method or property of `resource` is asked for. May raise to refuse it."""
+
+
+@contextmanager
+def watched_by(watcher: Watcher | None) -> Iterator[None]:
+    """Inside, `watcher` is told each resource that is used; in this thread and in copies of its context."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def current_watcher() -> Watcher | None:
+    """Who watches here and now."""
+    return _WATCHER.get()
+
+
+def _tell(watcher: Watcher, resource: Resource) -> None:
+    """A stand-in was told about when what it stands in for was used."""
+    if not any(new is resource for _, new in _OVERRIDES.get()):
+        watcher.used(resource.__dict__.get(_ORIGIN, resource))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +174,11 @@ def active_resource(resource: Resource) -> Resource:
             return seen
         seen = following
     return seen
+
+
+def is_same_resource(one: Resource, other: Resource) -> bool:
+    """One object, or equal settings: a resource that was pickled is found, too."""
+    return one is other or _same(one, other)
 
 
 def find_problems(resource: Resource) -> list[Problem]:
@@ -270,8 +304,12 @@ def _static(cls: type, name: str) -> Any:
 __all__ = [
     "Problem",
     "Resource",
+    "Watcher",
     "active_resource",
     "as_error",
+    "current_watcher",
     "describe_settings",
     "find_problems",
+    "is_same_resource",
+    "watched_by",
 ]

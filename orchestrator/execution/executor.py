@@ -363,6 +363,9 @@ class _Run:
             root=workspace.root,
             keep_samples=workspace.keep_samples,
             hosts=Hosts(self.journal, workspace.root, workspace.project.profile if workspace.project else None),
+            resources=workspace.resources,
+            default_database=workspace.default_database,
+            strict=workspace.config.strict,
         )
 
     def _threads(self) -> int:

@@ -22,9 +22,12 @@ from orchestrator.execution.journal import Intent, Journal
 from orchestrator.execution.ops import Op
 from orchestrator.execution.session import OPENED, AttemptSession, Names
 from orchestrator.execution.storing import Destination, refuse_unrun, store, typed_metadata, word_of_update
-from orchestrator.graph.model import Asset, Writer
+from orchestrator.execution.uses import Declared, StepUses
+from orchestrator.graph.model import Asset, UsedResource, Writer
+from orchestrator.loaders.module_resources import FoundResource
 from orchestrator.records import ClaimedElsewhereError
 from orchestrator.resources.database import Database, Scope
+from orchestrator.resources.observer import observing
 
 Runnable = PythonAsset[..., Any] | PythonAction[..., Any]
 
@@ -40,6 +43,10 @@ class PythonSteps:
     root: Path
     keep_samples: bool
     hosts: Hosts
+    resources: tuple[FoundResource, ...] = ()
+    default_database: str = ""
+    strict: bool = False
+    """True when what a step's code did not show fails the step."""
 
     def run_step(self, op: Op, definition: Runnable) -> End:
         """All attempts of one asset or action, until one succeeds."""
@@ -64,8 +71,9 @@ class PythonSteps:
         session = self._session(self.names.graph[op.key])
         session.host = self.hosts.host(intent, definition, session)
         context = self._context(intent, session, number)
+        uses = self._uses(op, self.names.graph[op.key].resources)
         attempt: Attempt[Materialization] = Attempt(
-            lambda: self._execute(intent, definition, context, session, attempt),
+            lambda: self._execute(intent, definition, context, session, attempt, uses),
             interrupt=session.interrupt,
             timeout_s=definition.timeout_s,
         )
@@ -80,6 +88,7 @@ class PythonSteps:
             self.journal.fail(intent, self._failure(exc), will_retry=again)
             return None if again else End("failed", str(exc))
         finally:
+            self._tell(uses)
             session.close()
         self.journal.succeed(intent, materialization=materialization)
         return End("ok")
@@ -128,8 +137,22 @@ class PythonSteps:
         context: Context,
         session: AttemptSession,
         attempt: Attempt[Materialization],
+        uses: StepUses,
+    ) -> Materialization:
+        with observing(uses.observer):
+            return self._stored(intent, definition, context, session, attempt, uses)
+
+    def _stored(
+        self,
+        intent: Intent,
+        definition: Runnable,
+        context: Context,
+        session: AttemptSession,
+        attempt: Attempt[Materialization],
+        uses: StepUses,
     ) -> Materialization:
         returned = call_with_context(definition, context)
+        uses.require_declared()
         if isinstance(definition, PythonAction):
             refuse_unrun(returned)
             return Materialization(metadata=typed_metadata(context.metadata))
@@ -143,6 +166,7 @@ class PythonSteps:
 
         def guard() -> None:
             attempt.refuse_if_stopped()
+            uses.require_declared()  # again: a generator has worked since
             if not self.journal.holds(intent):
                 raise ClaimLostError(f"another run has taken over {intent.op.key}; this result is refused")
 
@@ -161,10 +185,16 @@ class PythonSteps:
         assert op.check is not None
         started = time.monotonic()
         session = self._session(self.names.graph[op.key], more=op.check.reads | {op.key})
+        uses = self._uses(op, op.check.resources)
+
+        def verdict() -> tuple[bool, int | None, str]:
+            with observing(uses.observer):
+                found = _verdict(definition, self._check_context(op, session))
+                uses.require_declared()
+                return found
+
         attempt: Attempt[tuple[bool, int | None, str]] = Attempt(
-            lambda: _verdict(definition, self._check_context(op, session)),
-            interrupt=session.interrupt,
-            timeout_s=definition.timeout_s,
+            verdict, interrupt=session.interrupt, timeout_s=definition.timeout_s
         )
         try:
             passed, failures, message = attempt.run(cancelled=self.board.cancelled)
@@ -176,6 +206,7 @@ class PythonSteps:
             self.journal.check(op, "failed", reason=str(exc), failure=failure, duration_s=time.monotonic() - started)
             return End("failed", str(exc))
         finally:
+            self._tell(uses)
             session.close()
         status: CheckStatus = "succeeded" if passed else "warned" if op.check.severity == "warn" else "failed"
         self.journal.check(
@@ -186,6 +217,40 @@ class PythonSteps:
             duration_s=time.monotonic() - started,
         )
         return End("failed" if status == "failed" else "ok", message)
+
+    def _uses(self, op: Op, used: Sequence[UsedResource]) -> StepUses:
+        """Who watches what this op does."""
+        asset, names = self.names.graph[op.key], {item.name for item in used}
+        reads = (op.check.reads if op.check is not None else asset.reads) | {op.key}
+        writes = asset.reads if op.kind == "action" else frozenset() if op.kind == "check" else frozenset({op.key})
+        declared = Declared(
+            key=op.key,
+            location=op.check.location if op.check is not None else self.names.place(op.key, op.id),
+            reads=reads,
+            writes=writes,
+            resources=tuple(item.resource for item in self.resources if item.name in names),
+            name=op.check.name if op.check is not None else "",
+        )
+        return StepUses(
+            declared, self.names.graph, self.database, self.default_database, strict=self.strict, root=self.root
+        )
+
+    def _tell(self, uses: StepUses) -> None:
+        """What was found, in the run's log. Never the reason that a step has no outcome."""
+        try:
+            found = uses.findings()
+        except Exception as exc:  # noqa: BLE001  the analysis of any SQL there is
+            self.journal.log(f"what the step sent could not be looked at: {exc}", level="debug", key=uses.declared.key)
+            return
+        for error in found:
+            line = f"{error.what} ({error.at}); fix: {error.fix}"
+            self.journal.log(line, level="warning", key=uses.declared.key)
+        for what, times in uses.observer.touched.items():
+            count = f", {times} times" if times > 1 else ""
+            self.journal.log(f"{what}{count}", level="debug", key=uses.declared.key)
+        if uses.observer.left_out:
+            left_out = f"{uses.observer.left_out} statements were not looked at: too many, or too long"
+            self.journal.log(left_out, level="debug", key=uses.declared.key)
 
     def _failure(self, exc: BaseException) -> Failure:
         elsewhere = exc.traceback if isinstance(exc, ExternalWorkError) else None
@@ -252,7 +317,8 @@ def _as_annotated(definition: PythonCheck[..., Any], parameter: str, table: Any)
 
 def _message(exc: BaseException) -> str:
     if isinstance(exc, OrchestratorError):
-        return f"{exc.what}\nfix: {exc.fix}" if exc.fix else exc.what
+        at = f"\nat: {exc.at}" if exc.at else ""
+        return f"{exc.what}{at}\nfix: {exc.fix}" if exc.fix else f"{exc.what}{at}"
     return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from orchestrator.definitions.assets import DbtReference, PythonAsset, Table
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.events import Materialization
-from orchestrator.definitions.keys import AssetKey, Relation
+from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.errors import ExecutionError, ResourceError, UndeclaredResourceError
 from orchestrator.execution.elsewhere import Host, run_elsewhere
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.resources.database import Database
+from orchestrator.resources.observer import ObservedConnection, sent
 
 OPENED = "use a target of type duckdb (a file) or postgres, or write the table with a dbt model"
 
@@ -27,6 +28,11 @@ class Names:
     ids: Mapping[str, AssetKey]
     """{draft id or reference id: asset}"""
     relate: Callable[[Table], Relation]
+
+    def place(self, key: AssetKey, writer: str) -> Location:
+        """Where a writer of an asset is written."""
+        asset = self.graph[key]
+        return next((item.location for item in asset.writers if item.id == writer), asset.location)
 
     def find(self, reference: Any) -> Asset | None:
         """The asset that an object stands for; None for a table that nobody knows."""
@@ -76,11 +82,12 @@ class AttemptSession:
         return self.opened.read(found.relation, columns=columns, connection=self.connect())
 
     def connection(self, resource: Any) -> Any:
-        """A connection of this attempt's own, on the database that the whole run shares."""
-        return self.connect()
+        """An observed connection of this attempt's own, on the database that the whole run shares."""
+        return ObservedConnection(self.connect(), resource)
 
     def execute(self, resource: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run one statement; its rows, or an empty list."""
+        sent(resource, sql)
         return self.opened.execute(self.connect(), sql, parameters)
 
     @property

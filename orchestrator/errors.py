@@ -25,6 +25,8 @@ class OrchestratorError(Exception):
         self.what = what
         self.at = at
         self.fix = fix
+        self.homes: frozenset[str] | None = None
+        """The projects of the workspace that it is about (empty name: its own); None: all that there is."""
 
     @property
     def kind(self) -> str:
@@ -74,6 +76,14 @@ class KeyClashError(DefinitionError):
 
 class ConflictingWritersError(DefinitionError):
     """Two writers replace one table."""
+
+
+class AccessError(DefinitionError):
+    """A project reads what another one keeps for itself."""
+
+
+class PublishedGraphError(DefinitionError):
+    """The graph that another repository publishes cannot be read, or this one's cannot be written."""
 
 
 class UndeclaredResourceError(DefinitionError):

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import Config, DbtFlags, load_config
-from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
+from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.facts import Facts
-from orchestrator.definitions.keys import AssetKey, Relation
+from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError, SelectionError
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import select
-from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
+from orchestrator.loaders.access import access_errors
+from orchestrator.loaders.dbt_project import DbtProject
 from orchestrator.loaders.dbt_stub import refresh_stubs
 from orchestrator.loaders.merge import MergeResult, merge
 from orchestrator.loaders.module_resources import FoundResource
-from orchestrator.loaders.python_modules import DirectConnection, PythonProject, load_python_project
+from orchestrator.loaders.projects import Project, definitions_of, load_projects
+from orchestrator.loaders.published import published_facts
+from orchestrator.loaders.python_modules import DirectConnection
 from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
-from orchestrator.resources.dbt_profile import Profile
-from orchestrator.resources.profile_database import database_of
 
 if TYPE_CHECKING:
     from orchestrator.dbt_engine.invocation import DbtInvocation
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.loaders.columns import Observed
     from orchestrator.records import Records
     from orchestrator.resources.database import Database
+    from orchestrator.sql.schema import Columns
 
 DEFAULT_ENVIRONMENT = "default"
 Definition = PythonAsset[..., Any] | PythonAction[..., Any] | PythonCheck[..., Any]
@@ -55,7 +57,10 @@ class Workspace:
     """{draft or reference id: asset}"""
     errors: tuple[OrchestratorError, ...]
     warnings: tuple[str, ...]
-    project: DbtProject | None = None
+    projects: tuple[Project, ...] = ()
+    """Its own project first, if it is one; broken ones too."""
+    homes: Mapping[AssetKey, frozenset[str]] = field(default_factory=dict)
+    """{asset: the projects that it hangs on: those that define or declare it, and broken ones that it reads}"""
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     """{writer or check id: Python definition}"""
     resources: tuple[FoundResource, ...] = ()
@@ -79,6 +84,31 @@ class Workspace:
     def state_dir(self) -> Path:
         """Where everything of ours lives."""
         return self.config.state_dir
+
+    @cached_property
+    def project(self) -> DbtProject | None:
+        """The first dbt project: whose profile, flags and default selector count where there are several."""
+        return next(iter(self.dbt_projects), None)
+
+    @cached_property
+    def dbt_projects(self) -> tuple[DbtProject, ...]:
+        """All dbt projects."""
+        return tuple(project.dbt for project in self.projects if project.dbt is not None)
+
+    @cached_property
+    def _project_of(self) -> Mapping[str, Project]:
+        found = {id_: project for project in self.projects for id_ in project.python.definitions}
+        for project in self.projects:
+            fragment = project.dbt.fragment if project.dbt is not None else None
+            for item in fragment.assets if fragment is not None else ():
+                found[item.id] = project
+            for check in fragment.checks if fragment is not None else ():
+                found[check.check.id] = project
+        return found
+
+    def project_of(self, id_: str) -> Project | None:
+        """The project that has a writer or check, by its id."""
+        return self._project_of.get(id_)
 
     @cached_property
     def records(self) -> Records:
@@ -106,6 +136,12 @@ class Workspace:
         return self.records.reap(self.environment)
 
     def _read_facts(self) -> Facts:
+        facts = self._recorded_facts()
+        published = [project.published for project in self.projects if project.published is not None]
+        known = {key: fact for item in published for key, fact in published_facts(item, self.ids).items()}
+        return replace(facts, writers={**known, **facts.writers}) if known else facts
+
+    def _recorded_facts(self) -> Facts:
         opened = self.__dict__.get("history") or self.__dict__.get("records")
         if opened is None:
             from orchestrator.records.quick import read_facts
@@ -126,43 +162,44 @@ class Workspace:
         """Recorded code versions that do what today's do, though they are written in another way."""
         from orchestrator.loaders.same_code import Rewritten, same_code
 
-        if self.project is None or self.project.invocation is None:
-            return frozenset()
-        rewritten = [
-            Rewritten(writer.id, fact.key, fact.code_version, writer.code_version)
-            for key, asset in self.graph.assets.items()
-            for writer in asset.writers
-            if (fact := facts.writers.get((str(key), writer.id, None))) is not None
-            and fact.code_version is not None
-            and writer.code_version is not None
-            and writer.code_version != fact.code_version
-        ]
-        return same_code(
-            rewritten,
-            now=self._sql_now,
-            then=lambda key: self.history.compiled_code(self.environment, key),
-            same=self._does_the_same,
-            cache=self.project.invocation.target_path,
-        )
+        rewritten: dict[str, list[Rewritten]] = {}
+        for key, asset in self.graph.assets.items():
+            for writer in asset.writers:
+                fact = facts.writers.get((str(key), writer.id, None))
+                if fact is None or fact.code_version is None or writer.code_version is None:
+                    continue
+                project = self.project_of(writer.id)
+                if project is not None and writer.code_version != fact.code_version:
+                    item = Rewritten(writer.id, fact.key, fact.code_version, writer.code_version)
+                    rewritten.setdefault(project.name, []).append(item)
+        found: SameCode = frozenset()
+        for project in self.projects:
+            if project.name in rewritten and project.dbt is not None and project.dbt.invocation is not None:
+                found |= same_code(
+                    rewritten[project.name],
+                    now=self._sql_now,
+                    then=lambda key: self.history.compiled_code(self.environment, key),
+                    same=partial(self._does_the_same, project.profile.adapter if project.profile else ""),
+                    cache=project.dbt.invocation.target_path,
+                )
+        return found
 
     def _sql_now(self, writer: str) -> str | None:
         from orchestrator.loaders.compiled import load_compiled
 
-        if self.project is None or self.project.manifest is None:
+        project = self.project_of(writer)
+        if project is None or project.dbt is None or project.dbt.manifest is None:
             return None
-        node = load_compiled(self.project, self.project.manifest, wanted=[writer]).get(writer)
+        node = load_compiled(project.dbt, project.dbt.manifest, wanted=[writer]).get(writer)
         provable = node is not None and node.complete and not node.volatile and node.language == "sql"
         return node.full if node is not None and provable else None
 
-    def _does_the_same(self, before: str, after: str) -> bool:
+    def _does_the_same(self, dialect: str, before: str, after: str) -> bool:
         """True if two queries are proved to give the same rows, whatever is in the tables they read."""
         from orchestrator.sql import classify
 
-        profile = self.project.profile if self.project is not None else None
-        return classify(before, after, dialect=profile.adapter if profile else "", schema=self._table_columns).kind in (
-            "unchanged",
-            "metadata",
-        )
+        found = classify(before, after, dialect=dialect, schema=self._table_columns)
+        return found.kind in ("unchanged", "metadata")
 
     @cached_property
     def _table_columns(self) -> Mapping[str, list[str]]:
@@ -174,9 +211,33 @@ class Workspace:
 
     @cached_property
     def database(self) -> Database | None:
-        """The target's database as Python opens it; None where it cannot (DuckDB in memory, other adapters)."""
-        profile = self.project.profile if self.project is not None else None
-        return database_of(profile) if profile is not None else None
+        """The first project's database as Python opens it; None where it cannot (DuckDB in memory, other adapters)."""
+        first = next((project for project in self.projects if project.dbt is not None), None)
+        return first.database if first is not None else None
+
+    def database_of(self, id_: str) -> Database | None:
+        """The database that a writer or check works on: for a file one object, whoever asks."""
+        project = self.project_of(id_)
+        if project is None or project.dbt is None or project.dbt is self.project:
+            return self.database
+        return self._databases.get(project.name)
+
+    @cached_property
+    def _databases(self) -> Mapping[str, Database]:
+        """{project: its database}; projects that share a file share the object."""
+        found: dict[str, Database] = {}
+        of_file: dict[Path, Database] = {}
+        for project in self.projects:
+            database = self.database if project.dbt is self.project else project.database
+            if project.dbt is not None and database is not None:
+                file = database.file
+                found[project.name] = of_file.setdefault(file, database) if file is not None else database
+        return found
+
+    @property
+    def databases(self) -> tuple[Database, ...]:
+        """All databases of the environment, each once."""
+        return tuple({id(database): database for database in self._databases.values()}.values())
 
     @property
     def keep_samples(self) -> bool:
@@ -223,7 +284,7 @@ class Workspace:
         """The same as the records are now. With `look=False` the warehouse is not opened for what they do not know."""
         from orchestrator.loaders.columns import load_columns
 
-        return load_columns(self.graph, self.project, root=self.root, observed=self._observed(look=look))
+        return load_columns(self.graph, self.dbt_projects, root=self.root, observed=self._observed(look=look))
 
     @cached_property
     def observed(self) -> Observed:
@@ -235,14 +296,35 @@ class Workspace:
         from orchestrator.loaders.seen_columns import RecordedSql, seen_in_warehouse
 
         recorded = {AssetKey.parse(key): columns for key, columns in self._recorded_columns().items()}
-        missing = [asset for key, asset in self.graph.assets.items() if key not in recorded and asset.needs_looking]
-        seen = {}
-        if missing and self.database is not None and self.project is not None and self.project.invocation is not None:
-            database = self.database if look else None
-            seen = seen_in_warehouse(missing, database, cache=self.project.invocation.target_path)
+        published = self._published_columns()
+        missing = [
+            asset
+            for key, asset in self.graph.assets.items()
+            if key not in recorded and key not in published and asset.needs_looking
+        ]
+        seen: dict[AssetKey, Columns] = {}
+        for project in self.projects if missing else ():
+            if project.dbt is None or project.dbt.invocation is None or self._database_for(project) is None:
+                continue
+            database = self._database_for(project) if look else None
+            found = seen_in_warehouse(missing, database, cache=project.dbt.invocation.target_path)
+            seen = {**found, **seen}
         keys = {writer.id: str(key) for key, asset in self.graph.assets.items() for writer in asset.writers}
         compiled = RecordedSql(keys, lambda key: self.history.compiled_code(self.environment, key))
-        return Observed(columns={**seen, **recorded}, compiled=compiled)
+        return Observed(columns={**seen, **recorded, **published}, compiled=compiled)
+
+    def _database_for(self, project: Project) -> Database | None:
+        return self.database if project.dbt is self.project else project.database
+
+    def _published_columns(self) -> dict[AssetKey, Columns]:
+        """Columns of the assets whose published graph knows them all: the other repository's word is the newest."""
+        return {
+            self.ids[draft]: columns
+            for project in self.projects
+            if project.published is not None
+            for draft, columns in project.published.columns.items()
+            if draft in self.ids and self.graph[self.ids[draft]].external
+        }
 
     def _recorded_columns(self) -> Mapping[str, tuple[tuple[str, str], ...]]:
         from orchestrator.records.quick import read_all_columns
@@ -255,10 +337,6 @@ class Workspace:
         """The database that unqualified names in statements belong to, as relations have it; empty if not known."""
         profile = self.project.profile if self.project is not None else None
         return profile.database.lower() if profile is not None else ""
-
-    def relate(self, table: Table) -> Relation:
-        """Where a Python table lives in this environment."""
-        return relate(table, self.project.profile if self.project is not None else None)
 
     def plan(
         self,
@@ -275,10 +353,16 @@ class Workspace:
         `indirect` is dbt's `--indirect-selection`, by default the project's flag; `selector` one of selectors.yml, by
         default the project's default one where nothing is selected. Raises DefinitionErrors, SelectionError.
         """
-        self.require_sound()
+        if not (words or selector):
+            self.require_sound()
         facts = self.facts()
         states = self.states_of(facts)
-        keys, checks, selection = self._selected(words, exclude, selector, states, facts)
+        try:
+            keys, checks, selection = self._selected(words, exclude, selector, states, facts)
+        except SelectionError:
+            self.require_sound()  # what is wrong with a project may be why its asset is not found
+            raise
+        self.require_sound(keys)
         return build_run_plan(
             self.graph,
             keys,
@@ -333,16 +417,29 @@ class Workspace:
         checks = {item.id for item in self.graph.checks if item.id in ids or (with_python and item.kind == "python")}
         return frozenset(keys), frozenset(checks), f"selector {name}"
 
-    def require_sound(self) -> None:
-        """Raise DefinitionErrors when anything is wrong with the definitions."""
-        if self.errors:
-            raise DefinitionErrors(self.errors)
+    def require_sound(self, keys: Iterable[AssetKey] | None = None) -> None:
+        """Raise DefinitionErrors when anything is wrong with the definitions; of `keys`, with their projects."""
+        errors = self.errors if keys is None else self.errors_of(keys)
+        if errors:
+            raise DefinitionErrors(errors)
 
+    def errors_of(self, keys: Iterable[AssetKey]) -> tuple[OrchestratorError, ...]:
+        """What is wrong with the projects that these assets hang on; everything if there are no assets.
 
-def relate(table: Table, profile: Profile | None) -> Relation:
-    """The relation of `schema.table` or `database.schema.table` in the profile's target."""
-    database, schema, name = [None, *table.name.split(".")][-3:]
-    return Relation.normalised(database or (profile.database if profile is not None else None), schema, name or "")
+        An asset that nobody here writes may be written by a project that could not be loaded.
+        """
+        keys = tuple(keys)
+        if not self.errors or not keys:
+            return self.errors
+        touched = {home for key in keys for home in self.homes.get(key, ())}
+        if any(self.graph[key].external for key in keys if key in self.graph):
+            touched |= self.broken
+        return tuple(error for error in self.errors if error.homes is None or error.homes & touched)
+
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        """The homes of projects that could not be loaded: of them nothing, or not all, is in the graph."""
+        return frozenset(project.home for project in self.projects if any(item.partial for item in project.fragments))
 
 
 def load_workspace(
@@ -360,23 +457,23 @@ def load_workspace(
     flags = flags or DbtFlags()
     config = load_config(start, project_dir=flags.project_dir)
     _make_state_dir(config.state_dir)
-    project = _load_dbt(config, flags, environment, force_parse)
-    profile = project.profile if project is not None else None
-    python = _load_python(config, profile)
-    fragments = [*([project.fragment] if project is not None else []), python.fragment]
+    projects, environment = load_projects(config, flags, environment=environment, force_parse=force_parse)
+    fragments = [fragment for project in projects for fragment in project.fragments]
     merged = merge(fragments)
     refresh_stubs(config.root, merged.graph)
+    found = (*(error for fragment in fragments for error in fragment.errors), *merged.errors)
     return Workspace(
         config=config,
-        environment=environment or (profile.target if profile is not None else DEFAULT_ENVIRONMENT),
+        environment=environment or DEFAULT_ENVIRONMENT,
         graph=merged.graph,
         ids=draft_ids(merged),
-        errors=(*(error for fragment in fragments for error in fragment.errors), *merged.errors),
+        errors=(*found, *access_errors(merged.graph, own=config.name)),
         warnings=tuple(warning for fragment in fragments for warning in fragment.warnings),
-        project=project,
-        definitions=python.definitions,
-        resources=python.resources,
-        direct=python.direct,
+        projects=projects,
+        homes=merged.homes,
+        definitions=definitions_of(projects),
+        resources=tuple(item for project in projects for item in project.python.resources),
+        direct=tuple(item for project in projects for item in project.python.direct),
     )
 
 
@@ -389,37 +486,8 @@ def _make_state_dir(directory: Path) -> None:
             ignore.write_text("*\n", encoding="utf-8")
 
 
-def _load_dbt(config: Config, flags: DbtFlags, environment: str | None, force_parse: bool) -> DbtProject | None:
-    if not config.dbt_dirs:
-        return None
-    if flags.target and environment and flags.target != environment:
-        raise ConfigError(
-            f"--target is '{flags.target}' and --env is '{environment}'", fix="an environment is a dbt target: give one"
-        )
-    choices = DbtChoices(
-        project_dir=config.dbt_dirs[0],
-        profiles_dir=flags.profiles_dir,
-        profile=flags.profile,
-        target=flags.target or environment,
-        vars=flags.vars,
-        passed=flags.passed,
-    )
-    force_parse = force_parse or flags.full_parse
-    return load_dbt_project(choices, workspace_root=config.root, state_dir=config.state_dir, force_parse=force_parse)
-
-
 def draft_ids(merged: MergeResult) -> dict[str, AssetKey]:
     """Drafts, dbt nodes and the references that Python code makes to them, as far as they mean one asset."""
     dbt = {unique_id: key for key, asset in merged.graph.assets.items() for unique_id in asset.dbt_ids}
     references = {name: dbt[found[0]] for name, found in index_references(list(dbt)).items() if len(found) == 1}
     return {**references, **dbt, **merged.ids}
-
-
-def _load_python(config: Config, profile: Profile | None) -> PythonProject:
-    return load_python_project(
-        config.python_packages,
-        root=config.root,
-        project=config.name,
-        relate=lambda table: relate(table, profile),
-        kinds=(profile.adapter,) if profile is not None else (),
-    )

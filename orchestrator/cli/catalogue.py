@@ -33,6 +33,7 @@ COMMANDS = (
     Entry("plan", "plan", "What `run` would do with the same words, and why", CHANGE),
     Entry("run", "run", "Build assets in order: Python and dbt in one run (alias: build)", CHANGE),
     Entry("adopt", "adopt", "Record tables that existed before, as they are", CHANGE),
+    Entry("publish", "publish", "Write the graph for other repositories to read", CHANGE),
     Entry("retry", "retry", "Take up a run where it failed: what failed and what that blocked", CHANGE),
     Entry("cancel", "cancel", "Stop a run that another process carries out", CHANGE),
     Entry("ci", "ci", "Compare with a base; build and check what differs, apart from everything else", CHANGE),

@@ -63,6 +63,27 @@ class DbtReference(Selectable):
 
 
 @dataclass(frozen=True)
+class GraphReference(Selectable):
+    """An asset of another project of the workspace, by its key there; resolved when the workspace is loaded."""
+
+    project: str
+    name: str
+    """`layer.name`, or an alias that the other project knows it by."""
+
+    @property
+    def id(self) -> str:
+        """The reference as the loader knows it."""
+        return f"graph:{self.project}:{self.name}"
+
+    def __selection__(self) -> Expression:
+        return Name(self.name)
+
+    def read(self, context: Context, *, columns: Sequence[str] | None = None) -> Any:
+        """The asset's rows as a pyarrow.Table; reading it is declaring the dependency."""
+        return context.read(self, columns=columns)
+
+
+@dataclass(frozen=True)
 class Retry:
     """How often a failing step is tried again, and how long it waits in between (seconds)."""
 
@@ -129,7 +150,7 @@ class PythonAsset(Definition[P, R], Selectable):
 class PythonCheck(Definition[P, R]):
     """An assertion on an asset: what `@check` makes of a function."""
 
-    asset: PythonAsset[..., Any] | Table | DbtReference = field(kw_only=True)
+    asset: PythonAsset[..., Any] | Table | DbtReference | GraphReference = field(kw_only=True)
     severity: Literal["error", "warn"] = field(default="error", kw_only=True)
     blocking: bool = field(default=True, kw_only=True)
     timeout_s: float | None = field(default=None, kw_only=True)
@@ -151,4 +172,4 @@ class PythonAction(Definition[P, R], Selectable):
         return Name(str(self.key))
 
 
-Readable = PythonAsset[..., Any] | Table | DbtReference
+Readable = PythonAsset[..., Any] | Table | DbtReference | GraphReference

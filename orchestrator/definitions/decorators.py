@@ -9,6 +9,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from orchestrator.definitions.assets import (
     DbtReference,
+    GraphReference,
     PythonAction,
     PythonAsset,
     PythonCheck,
@@ -187,7 +188,7 @@ def check(
     annotated) and returns True or False, the number of failing rows, or (passed, message). A failing check with
     severity "error" fails the run, and blocks what descends from the asset if it is `blocking`.
     """
-    if not isinstance(asset, (PythonAsset, Table, DbtReference)):
+    if not isinstance(asset, (PythonAsset, Table, DbtReference, GraphReference)):
         raise DefinitionError(f"@check needs an asset, not {asset!r}", fix="pass the object, as in @check(flights)")
     if severity not in ("error", "warn"):
         raise DefinitionError(f"a check's severity is 'error' or 'warn', not {severity!r}", fix='severity="warn"')

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.dbt_engine.gate import NodeOutcome
 from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus
-from orchestrator.errors import DefinitionErrors, RecordsError
+from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import RecordsError
 from orchestrator.execution.attempt_host import Hosts
 from orchestrator.execution.board import Board, End
 from orchestrator.execution.dbt_steps import WELL, DbtSteps, compiled_paths
 from orchestrator.execution.journal import Journal, now
 from orchestrator.execution.ops import Op, build_ops
+from orchestrator.execution.publishing import publish_after_run
 from orchestrator.execution.python_steps import PythonSteps
 from orchestrator.execution.results import Listener, RunOptions, RunResult, StepWrapper, Unwrapped
-from orchestrator.execution.session import Names
 from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.versions import Versions
 from orchestrator.resources.file_lock import writer_lock
@@ -54,14 +55,17 @@ def run_plan(
     Raises DefinitionErrors when the workspace has errors, ResourceLockedError when another process keeps the
     warehouse. What fails inside a step is recorded, not raised.
     """
-    if workspace.errors:
-        raise DefinitionErrors(workspace.errors)
+    workspace.require_sound(AssetKey.parse(step.key) for step in plan.steps)
     options = options or RunOptions()
     if options.fail_fast is None:
         options = replace(options, fail_fast=bool(workspace.dbt_flag("fail_fast")))
     run_id = options.run_id or new_run_id()
     run = _Run(workspace, plan, options, tuple(listeners), wrap or Unwrapped(), run_id=run_id)
-    return run.execute(cancel or threading.Event())
+    result = run.execute(cancel or threading.Event())
+    if (warning := publish_after_run(workspace)) is not None:
+        run.journal.log(warning, level="warning")
+        workspace.say(f"warning: {warning}")
+    return result
 
 
 def new_run_id() -> str:
@@ -357,15 +361,11 @@ class _Run:
         workspace = self.workspace
         return PythonSteps(
             journal=self.journal,
-            names=Names(workspace.graph, workspace.ids, workspace.relate),
-            database=workspace.database,
+            workspace=workspace,
             board=self.board,
             root=workspace.root,
             keep_samples=workspace.keep_samples,
             hosts=Hosts(self.journal, workspace.root, workspace.project.profile if workspace.project else None),
-            resources=workspace.resources,
-            default_database=workspace.default_database,
-            strict=workspace.config.strict,
         )
 
     def _threads(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.context import Context, Previous
 from orchestrator.definitions.events import CheckStatus, Failure, Materialization
+from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import ClaimLostError, ExecutionError, ExternalWorkError, OrchestratorError, ResourceError
 from orchestrator.execution.attempt_host import Hosts
 from orchestrator.execution.attempts import Attempt, StepCancelledError
@@ -23,11 +24,11 @@ from orchestrator.execution.ops import Op
 from orchestrator.execution.session import OPENED, AttemptSession, Names
 from orchestrator.execution.storing import Destination, refuse_unrun, store, typed_metadata, word_of_update
 from orchestrator.execution.uses import Declared, StepUses
-from orchestrator.graph.model import Asset, UsedResource, Writer
-from orchestrator.loaders.module_resources import FoundResource
+from orchestrator.graph.model import UsedResource, Writer
 from orchestrator.records import ClaimedElsewhereError
-from orchestrator.resources.database import Database, Scope
+from orchestrator.resources.database import Scope
 from orchestrator.resources.observer import observing
+from orchestrator.workspace import Workspace
 
 Runnable = PythonAsset[..., Any] | PythonAction[..., Any]
 
@@ -37,16 +38,11 @@ class PythonSteps:
     """Executes the Python ops of one run."""
 
     journal: Journal
-    names: Names
-    database: Database | None
+    workspace: Workspace
     board: Board
     root: Path
     keep_samples: bool
     hosts: Hosts
-    resources: tuple[FoundResource, ...] = ()
-    default_database: str = ""
-    strict: bool = False
-    """True when what a step's code did not show fails the step."""
 
     def run_step(self, op: Op, definition: Runnable) -> End:
         """All attempts of one asset or action, until one succeeds."""
@@ -68,10 +64,10 @@ class PythonSteps:
         except ClaimedElsewhereError as exc:
             self.journal.not_run(str(op.key), op.id, "failed", exc.what, action=op.kind == "action")
             return End("failed", exc.what)
-        session = self._session(self.names.graph[op.key])
-        session.host = self.hosts.host(intent, definition, session)
+        session = self._session(op)
+        session.host = self._hosts(session).host(intent, definition, session)
         context = self._context(intent, session, number)
-        uses = self._uses(op, self.names.graph[op.key].resources)
+        uses = self._uses(op, session, session.asset.resources)
         attempt: Attempt[Materialization] = Attempt(
             lambda: self._execute(intent, definition, context, session, attempt, uses),
             interrupt=session.interrupt,
@@ -93,10 +89,18 @@ class PythonSteps:
         self.journal.succeed(intent, materialization=materialization)
         return End("ok")
 
-    def _session(self, asset: Asset, *, more: frozenset[Any] = frozenset()) -> AttemptSession:
-        return AttemptSession(
-            self.names, self.database, asset, asset.reads | more, label=f"{self.journal.run_id} {asset.key}"
-        )
+    def _session(self, op: Op, *, more: frozenset[AssetKey] = frozenset()) -> AttemptSession:
+        """What the code may touch, by the names and in the database of its own project."""
+        workspace, asset = self.workspace, self.workspace.graph[op.key]
+        names = Names(workspace.graph, workspace.ids, project=workspace.project_of(op.id))
+        label = f"{self.journal.run_id} {asset.key}"
+        return AttemptSession(names, workspace.database_of(op.id), asset, asset.reads | more, label=label)
+
+    def _hosts(self, session: AttemptSession) -> Hosts:
+        project = session.names.project
+        if project is None:
+            return self.hosts
+        return replace(self.hosts, root=project.settings.root, profile=project.profile)
 
     def _context(self, intent: Intent, session: AttemptSession, number: int) -> Context:
         journal, key = self.journal, intent.op.key
@@ -156,9 +160,9 @@ class PythonSteps:
         if isinstance(definition, PythonAction):
             refuse_unrun(returned)
             return Materialization(metadata=typed_metadata(context.metadata))
-        asset = self.names.graph[intent.op.key]
+        asset = self.workspace.graph[intent.op.key]
         relation = asset.relation
-        if self.database is None or relation is None:
+        if session.database is None or relation is None:
             raise ResourceError(
                 f"{intent.op.key} cannot be written: Python cannot open this environment's warehouse",
                 fix=OPENED,
@@ -173,7 +177,7 @@ class PythonSteps:
         if intent.writer.mode == "update":
             returned = word_of_update(returned, intent.op.key)
         scope = scope_of(intent.writer, asset.writers)
-        stored = store(returned, Destination(self.database, relation, guard, session.connect, scope))
+        stored = store(returned, Destination(session.database, relation, guard, session.connect, scope))
         return replace(
             stored,
             sample=stored.sample if self.keep_samples else None,
@@ -184,8 +188,8 @@ class PythonSteps:
         """One Python check."""
         assert op.check is not None
         started = time.monotonic()
-        session = self._session(self.names.graph[op.key], more=op.check.reads | {op.key})
-        uses = self._uses(op, op.check.resources)
+        session = self._session(op, more=op.check.reads | {op.key})
+        uses = self._uses(op, session, op.check.resources)
 
         def verdict() -> tuple[bool, int | None, str]:
             with observing(uses.observer):
@@ -218,21 +222,29 @@ class PythonSteps:
         )
         return End("failed" if status == "failed" else "ok", message)
 
-    def _uses(self, op: Op, used: Sequence[UsedResource]) -> StepUses:
-        """Who watches what this op does."""
-        asset, names = self.names.graph[op.key], {item.name for item in used}
+    def _uses(self, op: Op, session: AttemptSession, used: Sequence[UsedResource]) -> StepUses:
+        """Who watches what this op does, with the eyes of its own project."""
+        workspace, asset, project = self.workspace, session.asset, session.names.project
+        names = {item.name for item in used}
+        resources = project.python.resources if project is not None else workspace.resources
+        profile = project.profile if project is not None else None
         reads = (op.check.reads if op.check is not None else asset.reads) | {op.key}
         writes = asset.reads if op.kind == "action" else frozenset() if op.kind == "check" else frozenset({op.key})
         declared = Declared(
             key=op.key,
-            location=op.check.location if op.check is not None else self.names.place(op.key, op.id),
+            location=op.check.location if op.check is not None else session.names.place(op.key, op.id),
             reads=reads,
             writes=writes,
-            resources=tuple(item.resource for item in self.resources if item.name in names),
+            resources=tuple(item.resource for item in resources if item.name in names),
             name=op.check.name if op.check is not None else "",
         )
         return StepUses(
-            declared, self.names.graph, self.database, self.default_database, strict=self.strict, root=self.root
+            declared,
+            workspace.graph,
+            session.database,
+            profile.database.lower() if profile is not None else workspace.default_database,
+            strict=workspace.config.strict,
+            root=project.settings.root if project is not None else self.root,
         )
 
     def _tell(self, uses: StepUses) -> None:

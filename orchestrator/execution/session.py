@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.definitions.assets import DbtReference, PythonAsset, Table
+from orchestrator.definitions.assets import DbtReference, GraphReference, PythonAsset, Table
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.events import Materialization
-from orchestrator.definitions.keys import AssetKey, Location, Relation
+from orchestrator.definitions.keys import AssetKey, Location
 from orchestrator.errors import ExecutionError, ResourceError, UndeclaredResourceError
 from orchestrator.execution.elsewhere import Host, run_elsewhere
 from orchestrator.graph.model import Asset, AssetGraph
+from orchestrator.loaders.projects import Project, relate
 from orchestrator.resources.database import Database
 from orchestrator.resources.observer import ObservedConnection, sent
 
@@ -27,7 +28,8 @@ class Names:
     graph: AssetGraph
     ids: Mapping[str, AssetKey]
     """{draft id or reference id: asset}"""
-    relate: Callable[[Table], Relation]
+    project: Project | None = None
+    """Whose code it is: names of dbt nodes and tables mean its own first."""
 
     def place(self, key: AssetKey, writer: str) -> Location:
         """Where a writer of an asset is written."""
@@ -37,10 +39,13 @@ class Names:
     def find(self, reference: Any) -> Asset | None:
         """The asset that an object stands for; None for a table that nobody knows."""
         match reference:
-            case PythonAsset() | DbtReference():
+            case DbtReference() if self.project is not None:
+                key = self.ids.get(self.project.references.get(reference.id, reference.id))
+            case PythonAsset() | DbtReference() | GraphReference():
                 key = self.ids.get(reference.id)
             case Table():
-                key = self.ids.get(f"table:{self.relate(reference)}")
+                relation = self.project.relate(reference) if self.project is not None else relate(reference, None)
+                key = self.ids.get(f"table:{relation}")
             case _:
                 key = None
         return self.graph[key] if key in self.graph.assets and key is not None else None

@@ -108,6 +108,10 @@ class Asset:
     writers: tuple[Writer, ...] = ()
     resources: tuple[UsedResource, ...] = ()
     access: Literal["public", "protected", "private"] = "protected"
+    access_written: bool = False
+    """False where the access is only dbt's default: then other projects may read it."""
+    home: str = ""
+    """The project of the workspace that it is of, also a published graph; empty for the workspace's own."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     dbt_ids: tuple[str, ...] = ()
     """unique_ids of all dbt nodes and sources merged into this asset."""

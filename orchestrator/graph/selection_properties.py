@@ -46,7 +46,7 @@ ASSET_VALUES: Mapping[str, Callable[[Asset], Sequence[str]]] = {
     "group": lambda asset: (asset.group,) if asset.group else (),
     "owner": lambda asset: asset.owners,
     "resource": lambda asset: [word for item in asset.resources for word in _resource_words(item)],
-    "project": lambda asset: (asset.project,),
+    "project": lambda asset: tuple(filter(None, (asset.project, asset.home))),
     "access": lambda asset: (asset.access,),
     "source": _source_spellings,
     "key": lambda asset: (str(asset.key),),

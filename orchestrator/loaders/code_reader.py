@@ -19,8 +19,9 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, Meth
 from typing import Any
 
 from orchestrator.dbt import Models, Sources, SourceTables
-from orchestrator.definitions.assets import DbtReference, Definition, PythonAsset, Table
+from orchestrator.definitions.assets import DbtReference, Definition, GraphReference, PythonAsset, Table
 from orchestrator.definitions.resources import Resource
+from orchestrator.graphs import Graph, GraphLayer
 from orchestrator.loaders.python_source import (
     COMPREHENSIONS,
     FUNCTIONS,
@@ -80,7 +81,7 @@ def read_code(fn: Callable[..., Any], *, is_project_file: Callable[[str], bool])
 
 def is_reference(value: Any) -> bool:
     """True for what a use of it declares: an asset, a table, a dbt model, a resource."""
-    return isinstance(value, (PythonAsset, Table, DbtReference, Resource))
+    return isinstance(value, (PythonAsset, Table, DbtReference, GraphReference, Resource))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +225,13 @@ class _Reader:
         if owner is None or attr.startswith("__"):
             return None
         name, value = f"{owner.name}.{attr}", owner.value
-        if isinstance(value, (Models, Sources, SourceTables)):
+        if isinstance(value, (Models, Sources, SourceTables, Graph, GraphLayer)):
             return _Found(name, getattr(value, attr))
         if isinstance(value, Unloaded):
             return _Found(name, Unloaded(f"{value.name}.{attr}"))
         if isinstance(value, ModuleType):
             return _Found(name, vars(value)[attr]) if attr in vars(value) else None
-        if isinstance(value, (PythonAsset, Table, DbtReference)) or not self._is_project_object(value):
+        if isinstance(value, (PythonAsset, Table, DbtReference, GraphReference)) or not self._is_project_object(value):
             return None
         member = inspect.getattr_static(value, attr, _NOTHING)
         if isinstance(member, (MemberDescriptorType, GetSetDescriptorType)):
@@ -244,7 +245,7 @@ class _Reader:
         if owner is None:
             return None
         name, value = f"{owner.name}[{item}]", owner.value
-        if isinstance(value, (Models, Sources, SourceTables)) and isinstance(item, str):
+        if isinstance(value, (Models, Sources, SourceTables, Graph, GraphLayer)) and isinstance(item, str):
             return _Found(name, value[item])
         if isinstance(value, (dict, list, tuple)):
             try:
@@ -270,7 +271,7 @@ class _Reader:
         if found.is_self:
             return
         match value:
-            case PythonAsset() | Table() | DbtReference():
+            case PythonAsset() | Table() | DbtReference() | GraphReference():
                 self._use(value, fn, line)
                 if isinstance(value, PythonAsset) and called:
                     self.read(value.fn)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.dbt_engine.compile import CompiledNode
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.graph.columns import ALL, AssetColumns, ColumnGraph
 from orchestrator.graph.model import Asset, AssetGraph
@@ -21,7 +22,7 @@ from orchestrator.loaders.compiled import load_compiled
 from orchestrator.loaders.dbt_project import DbtProject
 from orchestrator.loaders.manifest import Node
 from orchestrator.sql.model import EdgeKind
-from orchestrator.sql.project import TableColumns, TableSql, analyze_tables
+from orchestrator.sql.project import SqlHome, TableColumns, TableSql, analyze_tables
 from orchestrator.sql.schema import Columns, same_end
 
 CACHE_FILE = "columns.bin"
@@ -40,7 +41,7 @@ class Observed:
 
 def load_columns(
     graph: AssetGraph,
-    project: DbtProject | None,
+    projects: Sequence[DbtProject],
     *,
     root: Path,
     observed: Observed | None = None,
@@ -51,19 +52,26 @@ def load_columns(
     dbt and sqlglot are imported only for what has changed since the last time.
     """
     observed = observed or Observed()
-    builder = _Builder(graph, project, root, observed)
+    builder = _Builder(graph, projects, root, observed)
     tables = [builder.table(asset) for asset in graph.assets.values() if asset.kind == "asset"]
-    profile = project.profile if project is not None else None
-    cache = project.invocation.target_path / CACHE_FILE if project is not None and project.invocation else None
+    first = projects[0] if projects else None
+    home = _home(first)
     found = analyze_tables(
         tables,
-        dialect=profile.adapter if profile is not None else "",
-        default_db=profile.database or None if profile is not None else None,
-        default_schema=profile.schema if profile is not None else None,
-        cache=cache,
+        dialect=home.dialect,
+        default_db=home.database,
+        default_schema=home.schema,
+        cache=first.invocation.target_path / CACHE_FILE if first is not None and first.invocation else None,
         progress=progress,
     )
     return _Assembler(graph, found).graph_of_columns()
+
+
+def _home(project: DbtProject | None) -> SqlHome:
+    profile = project.profile if project is not None else None
+    if profile is None:
+        return SqlHome("")
+    return SqlHome(profile.adapter, profile.database or None, profile.schema)
 
 
 def relation_name(asset: Asset) -> str:
@@ -74,16 +82,24 @@ def relation_name(asset: Asset) -> str:
 class _Builder:
     """How each asset's table is filled."""
 
-    def __init__(self, graph: AssetGraph, project: DbtProject | None, root: Path, observed: Observed) -> None:
-        self.graph, self.project, self.root, self.observed = graph, project, root, observed
-        manifest = project.manifest if project is not None else None
-        self.nodes: Mapping[str, Node] = manifest.all_of("nodes") if manifest is not None else {}
-        self.compiled = (
-            load_compiled(project, manifest, wanted=self._models(), known=observed.compiled)
-            if project is not None and manifest is not None
-            else {}
-        )
-        self.catalog = _read_catalog(project)
+    def __init__(self, graph: AssetGraph, projects: Sequence[DbtProject], root: Path, observed: Observed) -> None:
+        self.graph, self.root, self.observed = graph, root, observed
+        self.nodes: dict[str, Node] = {}
+        self.compiled: dict[str, Mapping[str, CompiledNode]] = {}
+        self.catalog: dict[str, Columns] = {}
+        self.homes: dict[str, SqlHome] = {}
+        models = self._models()
+        for project in projects:
+            self.catalog.update(_read_catalog(project))
+            if project.manifest is None:
+                continue
+            nodes = project.manifest.all_of("nodes")
+            wanted = [unique_id for unique_id in models if unique_id in nodes and unique_id not in self.nodes]
+            self.nodes.update({unique_id: node for unique_id, node in nodes.items() if unique_id not in self.nodes})
+            compiled = load_compiled(project, project.manifest, wanted=wanted, known=observed.compiled)
+            self.compiled.update(dict.fromkeys(compiled, compiled))
+            if project is not projects[0]:
+                self.homes.update(dict.fromkeys(wanted, _home(project)))
 
     def _models(self) -> list[str]:
         writers = [writer for asset in self.graph.assets.values() for writer in asset.writers]
@@ -105,14 +121,15 @@ class _Builder:
         if writer.strategy == "seed":
             header = self._seed_header(asset, seen=known or ())
             return TableSql(name, known=header or known, closed=closed or bool(header))
-        compiled = self.compiled.get(writer.id)
+        compiled = self.compiled[writer.id][writer.id] if writer.id in self.compiled else None
         if compiled is None or compiled.full is None or compiled.language != "sql":
             python = compiled is not None and compiled.language != "sql"
             reason = (compiled.reason if compiled is not None else None) or "it has no SQL"
             return TableSql(
                 name, known=known, closed=closed, reason="Python models are not followed" if python else reason
             )
-        return TableSql(name, sql=compiled.full, added=self._added(writer.id), known=known, closed=closed)
+        home = self.homes.get(writer.id)
+        return TableSql(name, sql=compiled.full, added=self._added(writer.id), known=known, closed=closed, home=home)
 
     def _known(self, asset: Asset) -> tuple[Columns | None, bool]:
         """(columns, whether these are all) from the most trusted place other than SQL."""
@@ -170,10 +187,8 @@ def _reason_for_source(asset: Asset, *, known: bool) -> str:
     return "its columns are known from YAML only, which may not list all" if known else "its columns are not known"
 
 
-def _read_catalog(project: DbtProject | None) -> Mapping[str, Columns]:
+def _read_catalog(project: DbtProject) -> Mapping[str, Columns]:
     """{unique_id: columns} of what `dbt docs generate` found last; empty where it never ran."""
-    if project is None:
-        return {}
     try:
         content = json.loads((project.choices.project_dir / CATALOG_FILE).read_bytes())
         sections = [content.get("sources") or {}, content.get("nodes") or {}]

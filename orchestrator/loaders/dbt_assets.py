@@ -192,6 +192,7 @@ class _Builder:
             columns=_columns(node.columns),
             writers=(writer,),
             access=_access(node),
+            access_written=_writes_access(node),
             meta=node.all_meta,
             dbt_ids=(node.unique_id,),
         )
@@ -395,6 +396,11 @@ def _access(node: Node) -> Literal["public", "protected", "private"]:
         case "private":
             return "private"
     return "protected"
+
+
+def _writes_access(node: Node) -> bool:
+    """False where the access is dbt's default only, `protected`."""
+    return "access" in node.as_written or "access=" in inline_config(node.code).replace(" ", "")
 
 
 def _columns(columns: Mapping[str, ManifestColumn] | None) -> tuple[Column, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.definitions.keys import Location
+from orchestrator.loaders.shown_paths import shown_path
 
 
 class Places:
@@ -17,7 +18,7 @@ class Places:
         # Strings, not Paths: with 1,000 tests in YAML, pathlib took half the time of building the fragment.
         self._package_dir = {package: str(directory) for package, directory in package_dir.items()}
         self._project_dir = str(project_dir)
-        self._root = f"{str(workspace_root).rstrip(os.sep)}{os.sep}"
+        self._root = str(workspace_root)
         self._files: dict[tuple[str, str], str] = {}
         self._lines: dict[str, dict[str, list[int]]] = {}
 
@@ -28,10 +29,7 @@ class Places:
             full = os.path.normpath(f"{self._package_dir.get(package, self._project_dir)}{os.sep}{path}")
             self._files[package, path] = full
         line = self._line(full, names) if names and full.endswith((".yml", ".yaml")) else 1
-        return Location(self._shown(full), line)
-
-    def _shown(self, file: str) -> str:
-        return file.removeprefix(self._root).replace(os.sep, "/") if file.startswith(self._root) else file
+        return Location(shown_path(full, self._root), line)
 
     def _line(self, file: str, names: tuple[str, ...]) -> int:
         named = self._names_in(file)

@@ -18,6 +18,7 @@ from orchestrator.loaders.dbt_assets import PACKAGES_DIR, Operation, build_fragm
 from orchestrator.loaders.fragments import Fragment
 from orchestrator.loaders.manifest import Manifest, load_manifest
 from orchestrator.loaders.parse_cache import ParseState, build_key, named_env_vars, read_state, write_state
+from orchestrator.loaders.shown_paths import shown_path
 from orchestrator.resources.dbt_profile import Profile, pinned_profile, read_project_file, resolve_profile
 
 MANIFEST_FILE = "manifest.json"
@@ -289,9 +290,8 @@ def _mapping(project_file: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _shown_from(error: OrchestratorError, workspace_root: Path) -> OrchestratorError:
     """The error with its place relative to the workspace."""
-    root = f"{workspace_root.resolve()}/"
-    if error.at and error.at.startswith(root):
-        error.at = error.at.removeprefix(root)
+    if error.at:
+        error.at = shown_path(error.at, str(workspace_root.resolve()))
     return error
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from orchestrator.definitions.jobs import PlacedJob
 from orchestrator.definitions.keys import AssetKey, Location
 from orchestrator.definitions.mappings import PartitionMapping
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, PythonModuleError
 from orchestrator.graph.model import Asset, Check, Consumer, Ephemeral
 
 
@@ -29,6 +29,8 @@ class DraftAsset:
     """Keys that it can have instead when another table has its key, best first."""
     same_as: str | None = None
     """A reference to the dbt node whose table this draft's writer changes; its own relation is then not known."""
+    elsewhere: bool = False
+    """True for what another repository writes, as its published graph says."""
     places: Mapping[str, Location] = field(default_factory=dict)
     """{id in `reads`: where the code refers to it}, for errors; an id without place is the asset's own."""
     mappings: Mapping[str, PartitionMapping] = field(default_factory=dict)
@@ -69,5 +71,19 @@ class Fragment:
     ephemerals: tuple[DraftEphemeral, ...] = ()
     errors: tuple[OrchestratorError, ...] = ()
     warnings: tuple[str, ...] = ()
+    project: str = ""
+    """The project of the workspace that it is of."""
+    own: bool = True
+    """False for projects other than the workspace's own one."""
     incomplete: bool = False
     """True when a project could not be read at all: dbt names that nobody knows are then no errors of their own."""
+
+    @property
+    def partial(self) -> bool:
+        """True when something of the project may be missing."""
+        return self.incomplete or any(isinstance(error, PythonModuleError) for error in self.errors)
+
+    @property
+    def home(self) -> str:
+        """The project's name, empty for the workspace's own."""
+        return "" if self.own else self.project

@@ -45,6 +45,8 @@ def _clashing(drafts: Iterable[DraftAsset]) -> list[list[DraftAsset]]:
 
 
 def _movers(drafts: Sequence[DraftAsset]) -> list[DraftAsset]:
+    if elsewhere := [draft for draft in drafts if draft.elsewhere and draft.other_keys]:
+        return elsewhere  # what another repository calls so gives way to what is called so here
     if not all(draft.asset.dbt_ids for draft in drafts):
         return []  # a Python table of that name: most likely they are meant to be one
     movable = [draft for draft in drafts if draft.other_keys and not draft.explicit_key]

@@ -5,7 +5,8 @@ Errors are collected, and what they are about is left out, so that one broken no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from orchestrator.definitions.jobs import PlacedJob
@@ -36,8 +37,8 @@ from orchestrator.graph.references import index_references
 from orchestrator.graph.selection import check_job
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, DraftConsumer, DraftEphemeral, Fragment
 from orchestrator.loaders.key_clashes import key_of, settle_keys
-from orchestrator.loaders.references import References
-from orchestrator.loaders.shared_tables import conflicts
+from orchestrator.loaders.references import ProjectNames, References
+from orchestrator.loaders.shared_tables import conflicts, owned_by_several
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class MergeResult:
     errors: tuple[OrchestratorError, ...] = ()
     """Those of merging; the fragments' own errors are not repeated."""
     ids: Mapping[str, AssetKey] = field(default_factory=dict)
-    """{draft id: key of its asset}; drafts that were left out are missing."""
+    """{draft id, or `graph:PROJECT:KEY`: key of its asset}; drafts that were left out are missing."""
+    homes: Mapping[AssetKey, frozenset[str]] = field(default_factory=dict)
+    """{asset: projects that define or declare it, or that it reads and that could not be loaded}"""
 
 
 def merge(fragments: Sequence[Fragment]) -> MergeResult:
@@ -56,7 +59,7 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
 
     Errors: KeyClashError, ConflictingWritersError, UnknownAssetError, DependencyCycleError; none is raised.
     """
-    drafts = [draft for fragment in fragments for draft in fragment.assets]
+    drafts = [_at_home(draft, fragment) for fragment in fragments for draft in fragment.assets]
     ephemerals = [draft for fragment in fragments for draft in fragment.ephemerals]
     consumers = [draft for fragment in fragments for draft in fragment.consumers]
     checks = [draft for fragment in fragments for draft in fragment.checks]
@@ -67,12 +70,15 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
     if moved := settle_keys(groups):
         drafts = [moved.get(draft.id, draft) for draft in drafts]
         groups = _group_by_relation(drafts)
-    groups = _sound(groups, errors)
+    groups = _sound(groups, errors, own=next((item.project for item in fragments if item.own), ""))
     ids = {draft.id: key_of(group) for group in groups for draft in group}
-    incomplete = any(fragment.incomplete for fragment in fragments)
-    references = References(ids, drafts, ephemerals, consumers, errors, incomplete=incomplete)
-    assets = {key_of(group): _united(group, references) for group in groups}
-    _resolve_left_out(drafts, groups, references)
+    names = ProjectNames.of(fragments)
+    references = References(ids, drafts, ephemerals, consumers, errors, projects=names)
+    assets = {}
+    for group in groups:
+        with about(errors, group):
+            assets[key_of(group)] = _united(group, references)
+    _resolve_left_out(drafts, groups, references, errors)
     _map_partitions(assets, errors)
     _cut_cycles(assets, errors)
     graph = build_graph(assets.values())
@@ -84,7 +90,24 @@ def merge(fragments: Sequence[Fragment]) -> MergeResult:
         ephemerals=tuple(_placed_ephemerals(ephemerals, drafts, references)),
     )
     graph = replace(graph, jobs=_sound_jobs(graph, [job for fragment in fragments for job in fragment.jobs], errors))
-    return MergeResult(graph, tuple(errors), ids)
+    homes = {key_of(group): frozenset(draft.asset.home for draft in group) for group in groups}
+    for reader, missing in references.waiting.items():
+        if (key := next((key for key in homes if str(key) == reader), None)) is not None:
+            homes[key] |= missing
+    return MergeResult(graph, tuple(errors), {**names.keys(ids), **ids}, homes)
+
+
+def _at_home(draft: DraftAsset, fragment: Fragment) -> DraftAsset:
+    return draft if fragment.own else replace(draft, asset=replace(draft.asset, home=fragment.home))
+
+
+@contextmanager
+def about(errors: list[OrchestratorError], drafts: Iterable[DraftAsset]) -> Iterator[None]:
+    """What is found wrong meanwhile is about the projects of these drafts."""
+    before = len(errors)
+    yield
+    for error in errors[before:]:
+        error.homes = frozenset(draft.asset.home for draft in drafts)
 
 
 # Which drafts are one asset
@@ -103,7 +126,8 @@ def _with_updated_tables(drafts: Sequence[DraftAsset], errors: list[Orchestrator
         if len(meant) == 1:
             found.append(replace(draft, asset=replace(draft.asset, relation=meant[0].asset.relation)))
         else:
-            errors.append(_no_table(draft, [other.id for other in meant], meanings))
+            with about(errors, [draft]):
+                errors.append(_no_table(draft, [other.id for other in meant], meanings))
     return found
 
 
@@ -144,20 +168,26 @@ def _full_relations(relations: Iterable[Relation]) -> Mapping[Relation, Relation
 
 
 def _rank(draft: DraftAsset) -> int:
-    """Writers first, those that insert before others; then what dbt declares, then mere mentions of a table."""
+    """Writers first, those that insert before others and those here before those elsewhere; mere mentions last."""
     if draft.asset.writers:
         return 0 if draft.asset.inserting else 1
-    return 2 if draft.asset.dbt_ids else 3
+    if draft.elsewhere:
+        return 2
+    return 3 if draft.asset.dbt_ids else 4
 
 
-def _sound(groups: Iterable[list[DraftAsset]], errors: list[OrchestratorError]) -> list[list[DraftAsset]]:
+def _sound(groups: Iterable[list[DraftAsset]], errors: list[OrchestratorError], *, own: str) -> list[list[DraftAsset]]:
     """The groups without those whose key is taken already; several writers of one table are reported."""
     by_key: dict[AssetKey, list[DraftAsset]] = {}
     for group in groups:
-        errors += conflicts(str(group[0].asset.relation), [item for draft in group for item in draft.asset.writers])
+        table = str(group[0].asset.relation)
+        with about(errors, group):
+            found = owned_by_several(table, group, own=own)
+            errors += found or conflicts(table, [item for draft in group for item in draft.asset.writers])
         first = by_key.setdefault(key_of(group), group)
         if first is not group:
-            errors.append(_clash(first[0], group[0]))
+            with about(errors, (first[0], group[0])):
+                errors.append(_clash(first[0], group[0]))
     return list(by_key.values())
 
 
@@ -246,13 +276,17 @@ def _place(asset: Asset) -> Location:
 
 
 def _resolve_left_out(
-    drafts: Iterable[DraftAsset], groups: Iterable[Sequence[DraftAsset]], references: References
+    drafts: Iterable[DraftAsset],
+    groups: Iterable[Sequence[DraftAsset]],
+    references: References,
+    errors: list[OrchestratorError],
 ) -> None:
     """Reads of drafts that are not in the graph are looked up too, so that all errors are listed at once."""
     placed = {id(group[0]) for group in groups}
     for draft in drafts:
         if id(draft) not in placed:
-            references.keys_of(draft.reads, reader=str(key_of([draft])), at=_place(draft.asset))
+            with about(errors, [draft]):
+                references.keys_of(draft.reads, reader=str(key_of([draft])), at=_place(draft.asset))
 
 
 def _map_partitions(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) -> None:
@@ -265,6 +299,7 @@ def _map_partitions(assets: dict[AssetKey, Asset], errors: list[OrchestratorErro
                     if read in assets and (writer.partitions or writer.mappings or assets[read].partitions):
                         resolve_edge(writer, assets[read], reader=key)
                 except UnmappedPartitionError as exc:
+                    exc.homes = frozenset((assets[key].home,))
                     errors.append(exc)
                     unmapped.append(read)
             if unmapped:
@@ -278,7 +313,9 @@ def _cut_cycles(assets: dict[AssetKey, Asset], errors: list[OrchestratorError]) 
     """Reports each cycle and takes its edges out of `assets`."""
     edges = {key: asset.reads for key, asset in assets.items()}
     while cycle := find_cycle(edges):
-        errors.append(cycle_error(cycle, assets))
+        error = cycle_error(cycle, assets)
+        error.homes = frozenset(assets[key].home for key in cycle)
+        errors.append(error)
         for parent, key in zip(cycle, (*cycle[1:], cycle[0]), strict=True):
             edges[key] -= {parent}
             writers = tuple(replace(writer, reads=writer.reads - {parent}) for writer in assets[key].writers)

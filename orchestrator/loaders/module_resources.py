@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -179,14 +178,9 @@ class Resources:
         self._found = {id(item.resource): replace(item, kinds=self.kinds_of(item.resource)) for item in found}
 
     @classmethod
-    def of(cls, modules: Sequence[ModuleType], *, root: Path, kinds: Sequence[str]) -> Resources:
-        """Those of `modules`; `kinds` are the dbt profile's, for the warehouse."""
-
-        def relative(file: str) -> str:
-            path = Path(file)
-            return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-        return cls(find_resources(modules, relative=relative), relative=relative, kinds=kinds)
+    def of(cls, modules: Sequence[ModuleType], *, shown: Callable[[str], str], kinds: Sequence[str]) -> Resources:
+        """Those of `modules`; `shown` is how a file is shown, `kinds` are the dbt profile's, for the warehouse."""
+        return cls(find_resources(modules, relative=shown), relative=shown, kinds=kinds)
 
     @property
     def found(self) -> tuple[FoundResource, ...]:

@@ -22,6 +22,7 @@ from typing import Any
 from orchestrator.definitions.assets import (
     DbtReference,
     Definition,
+    GraphReference,
     PythonAction,
     PythonAsset,
     PythonCheck,
@@ -34,8 +35,10 @@ from orchestrator.graph.model import Asset, Check, UsedResource, Writer
 from orchestrator.loaders.code_reader import CodeReading, read_code
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, Fragment
 from orchestrator.loaders.module_resources import FoundResource, Resources, settings_errors
+from orchestrator.loaders.private_modules import PrivateModules
 from orchestrator.loaders.python_jobs import find_jobs
 from orchestrator.loaders.python_kinds import file_formats, frame_kinds
+from orchestrator.loaders.shown_paths import shown_path
 from orchestrator.loaders.signatures import refuse_unfilled
 from orchestrator.loaders.uncollected import find_uncollected, find_unimported
 
@@ -65,24 +68,44 @@ class DirectConnection:
 
 
 def load_python_project(
-    packages: Sequence[str], *, root: Path, project: str, relate: Relate, kinds: Sequence[str] = ()
+    packages: Sequence[str],
+    *,
+    root: Path,
+    project: str,
+    relate: Relate,
+    kinds: Sequence[str] = (),
+    shown_from: Path | None = None,
+    private: bool = False,
 ) -> PythonProject:
-    """All definitions in `packages`, importable from `root`. `relate` places a table in the active environment."""
+    """All definitions in `packages`, importable from `root`. `relate` places a table in the active environment.
+
+    Places are shown relative to `shown_from`, by default `root`. `private` modules are imported under names of their
+    own, `project:package.module`.
+    """
     errors: list[OrchestratorError] = []
     found: dict[str, Any] = {}
-    with _importable(root):
-        modules = list(_modules(packages, root, errors))
+    names = list(packages)
+    where = _Where(root, shown_from or root)
+    if private:
+        PrivateModules(project, root, packages).install()
+        names = [f"{project}:{name}" for name in packages]
+    else:
+        _make_importable(root)
+    importlib.invalidate_caches()
+    modules = list(_modules(names, where, errors))
     for module in modules:
         for value in vars(module).values():
             # A module's own definitions only: the same object imported elsewhere is no second definition.
             if isinstance(value, (PythonAsset, PythonAction, PythonCheck)) and value.module == module.__name__:
                 found[value.id] = value
-    read = read_definitions(found.values(), modules, root=root, project=project, relate=relate, kinds=kinds)
+    read = read_definitions(
+        found.values(), modules, root=root, project=project, relate=relate, kinds=kinds, shown_from=shown_from
+    )
     fragment = replace(
         read.fragment,
-        jobs=tuple(find_jobs(modules, relative=lambda file: _relative(file, root))),
+        jobs=tuple(find_jobs(modules, relative=where.shown)),
         errors=(*errors, *read.fragment.errors),
-        warnings=tuple(_overlooked(modules, packages, found.values(), root)),
+        warnings=tuple(_overlooked(modules, names, found.values(), where)),
     )
     return replace(read, fragment=fragment)
 
@@ -95,12 +118,14 @@ def read_definitions(
     project: str,
     relate: Relate,
     kinds: Sequence[str] = (),
+    shown_from: Path | None = None,
 ) -> PythonProject:
     """Drafts of these definitions, which stand in `modules`, with what their code refers to."""
+    where = _Where(root, shown_from or root)
     found = {definition.id: definition for definition in definitions}
     errors: list[OrchestratorError] = []
-    resources = Resources.of(modules, root=root, kinds=kinds)
-    builder = _Builder(root, project, relate, tuple(kinds), resources)
+    resources = Resources.of(modules, shown=where.shown, kinds=kinds)
+    builder = _Builder(where, project, relate, tuple(kinds), resources)
     assets: list[DraftAsset] = []
     checks: list[DraftCheck] = []
     for definition in found.values():
@@ -116,7 +141,7 @@ def read_definitions(
     errors.extend(settings_errors(resources.found))
     fragment = Fragment(assets=tuple(assets), checks=tuple(checks), errors=tuple(errors))
     direct = [
-        DirectConnection(definition.id, use.target, Location(_relative(use.file, root), use.line))
+        DirectConnection(definition.id, use.target, Location(where.shown(use.file), use.line))
         for definition in found.values()
         for use in builder.read(definition).direct
     ]
@@ -124,31 +149,37 @@ def read_definitions(
 
 
 def _overlooked(
-    modules: Sequence[ModuleType], packages: Sequence[str], found: Iterable[Definition[..., Any]], root: Path
+    modules: Sequence[ModuleType], packages: Sequence[str], found: Iterable[Definition[..., Any]], where: _Where
 ) -> Iterator[str]:
     collected = {(definition.file, definition.line) for definition in found}
-    yield from find_uncollected(modules, collected=collected, root=root)
+    yield from find_uncollected(modules, collected=collected, root=where.shown_from)
     for module in modules:
         if module.__name__ in packages:
-            yield from find_unimported(module, root=root)
+            yield from find_unimported(module, root=where.shown_from)
 
 
-class _importable:
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where a project's code lies, and what its places are shown relative to."""
+
+    root: Path
+    shown_from: Path
+
+    def is_own(self, file: str) -> bool:
+        """True for the project's own code, not that of packages installed below it."""
+        return _is_project_file(file, self.root)
+
+    def shown(self, file: str) -> str:
+        return shown_path(file, str(self.shown_from))
+
+
+def _make_importable(root: Path) -> None:
     """`root` on sys.path, first, once; it stays there, since definitions may import late."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = str(root)
-
-    def __enter__(self) -> None:
-        if self.root not in sys.path:
-            sys.path.insert(0, self.root)
-        importlib.invalidate_caches()
-
-    def __exit__(self, *exc: object) -> None:
-        return None
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
 
 
-def _modules(packages: Sequence[str], root: Path, errors: list[OrchestratorError]) -> Iterator[ModuleType]:
+def _modules(packages: Sequence[str], where: _Where, errors: list[OrchestratorError]) -> Iterator[ModuleType]:
     for name in packages:
         try:
             spec = importlib.util.find_spec(name)
@@ -157,54 +188,48 @@ def _modules(packages: Sequence[str], root: Path, errors: list[OrchestratorError
         if spec is None:
             errors.append(
                 PythonModuleError(
-                    f"there is no Python package '{name}' in {root}",
+                    f"there is no Python package '{name.rpartition(':')[2]}' in {where.root}",
                     fix="correct 'python' in [tool.orchestrator], or create the package",
                 )
             )
             continue
-        yield from _walk(name, root, errors)
+        yield from _walk(name, where, errors)
 
 
-def _walk(name: str, root: Path, errors: list[OrchestratorError]) -> Iterator[ModuleType]:
+def _walk(name: str, where: _Where, errors: list[OrchestratorError]) -> Iterator[ModuleType]:
     try:
         module = importlib.import_module(name)
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # noqa: BLE001  user code, SystemExit included: the rest still loads
-        errors.append(_import_error(name, exc, root))
+        errors.append(_import_error(name, exc, where))
         return
     yield module
     for found in sorted(pkgutil.iter_modules(getattr(module, "__path__", ())), key=lambda item: item.name):
-        yield from _walk(f"{name}.{found.name}", root, errors)
+        yield from _walk(f"{name}.{found.name}", where, errors)
 
 
-def _import_error(name: str, exc: BaseException, root: Path) -> OrchestratorError:
+def _import_error(name: str, exc: BaseException, where: _Where) -> OrchestratorError:
     if isinstance(exc, OrchestratorError) and exc.at is None:
         kind: type[OrchestratorError] = type(exc)
-        return kind(exc.what, at=_last_line(exc, root), fix=exc.fix)
+        return kind(exc.what, at=_last_line(exc, where), fix=exc.fix)
     if isinstance(exc, OrchestratorError):
         return exc
     if isinstance(exc, SyntaxError) and exc.filename:
-        where: str | None = f"{_relative(exc.filename, root)}:{exc.lineno or 1}"
+        at: str | None = f"{where.shown(exc.filename)}:{exc.lineno or 1}"
     else:
-        where = _last_line(exc, root)
+        at = _last_line(exc, where)
     what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
     fix = "correct the module; everything else is still listed, but nothing runs until it imports"
     if isinstance(exc, ModuleNotFoundError) and exc.name:
         fix = f"install the package that has '{exc.name}', or correct the import"
-    return PythonModuleError(f"module '{name}' does not import: {what}", at=where, fix=fix)
+    return PythonModuleError(f"module '{name}' does not import: {what}", at=at, fix=fix)
 
 
-def _last_line(exc: BaseException, root: Path) -> str | None:
+def _last_line(exc: BaseException, where: _Where) -> str | None:
     """The deepest line of the traceback that is the user's."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    own = [frame for frame in frames if _is_project_file(frame.filename, root)]
-    return f"{_relative(own[-1].filename, root)}:{own[-1].lineno}" if own else None
-
-
-def _relative(file: str, root: Path) -> str:
-    path = Path(file)
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    own = [frame for frame in traceback.extract_tb(exc.__traceback__) if where.is_own(frame.filename)]
+    return f"{where.shown(own[-1].filename)}:{own[-1].lineno}" if own else None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -212,12 +237,12 @@ def _is_project_file(file: str, root: Path) -> bool:
     path = Path(file)
     if path.is_relative_to(_OURSELVES):  # in a checkout of this project the example lies beside us
         return False
-    return path.is_relative_to(root) and "site-packages" not in path.parts and ".venv" not in path.parts
+    return path.is_relative_to(root) and not {"site-packages", ".venv"} & {*path.relative_to(root).parts}
 
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
-    root: Path
+    where: _Where
     project: str
     relate: Relate
     kinds: tuple[str, ...]
@@ -226,12 +251,12 @@ class _Builder:
 
     def read(self, definition: Definition[..., Any]) -> CodeReading:
         if (known := self.readings.get(definition.id)) is None:
-            known = read_code(definition.fn, is_project_file=lambda file: _is_project_file(file, self.root))
+            known = read_code(definition.fn, is_project_file=self.where.is_own)
             self.readings[definition.id] = known
         return known
 
     def location(self, definition: Definition[..., Any]) -> Location:
-        return Location(_relative(definition.file, self.root), definition.line)
+        return Location(self.where.shown(definition.file), definition.line)
 
     def draft(self, definition: PythonAsset[..., Any] | PythonAction[..., Any]) -> DraftAsset:
         """One Python asset or action with what its code refers to."""
@@ -280,7 +305,7 @@ class _Builder:
             asset,
             frozenset(reads - {definition.id, own_reference}),
             places={
-                self.reference(use.target): Location(_relative(use.file, self.root), use.line)
+                self.reference(use.target): Location(self.where.shown(use.file), use.line)
                 for use in reversed(reading.uses)
                 if not isinstance(use.target, Resource)
             },
@@ -325,7 +350,7 @@ class _Builder:
         match target:
             case PythonAsset() | PythonAction():
                 return target.id
-            case DbtReference():
+            case DbtReference() | GraphReference():
                 return target.id
             case Table():
                 return f"table:{self.relate(target)}"

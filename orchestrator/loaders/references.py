@@ -3,14 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from orchestrator.definitions.keys import AssetKey, Location
 from orchestrator.definitions.mappings import PartitionMapping
 from orchestrator.errors import OrchestratorError, UnknownAssetError, did_you_mean
 from orchestrator.graph.references import index_references
-from orchestrator.loaders.fragments import DraftAsset, DraftConsumer, DraftEphemeral
+from orchestrator.loaders.fragments import DraftAsset, DraftConsumer, DraftEphemeral, Fragment
 
 _NOUNS = {"dbt:model:": "dbt model", "dbt:source:": "dbt source"}
+GRAPH = "graph:"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectNames:
+    """The assets of each project by the names that they have there: `graph:PROJECT:NAME`."""
+
+    drafts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """{name, lower-cased: drafts}"""
+    known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """{project: the keys of its assets}"""
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """{project of which something may be missing: its home}"""
+    unread: frozenset[str] = frozenset()
+    """The homes of projects that could not be read at all."""
+
+    @classmethod
+    def of(cls, fragments: Iterable[Fragment]) -> ProjectNames:
+        drafts: dict[str, dict[str, None]] = {}
+        known: dict[str, list[str]] = {}
+        broken: dict[str, str] = {}
+        unread: set[str] = set()
+        for fragment in fragments:
+            if fragment.incomplete:
+                unread.add(fragment.home)
+            if fragment.partial:
+                broken[fragment.project] = fragment.home
+            if not fragment.project:
+                continue
+            keys = known.setdefault(fragment.project, [])
+            for draft in fragment.assets:
+                asset = draft.asset
+                keys.append(str(draft.explicit_key or asset.key))
+                for name in (keys[-1], str(asset.key), *asset.aliases):
+                    drafts.setdefault(f"{GRAPH}{fragment.project}:{name}".lower(), {})[draft.id] = None
+        return cls(
+            {name: tuple(ids) for name, ids in drafts.items()},
+            {project: tuple(keys) for project, keys in known.items()},
+            broken,
+            frozenset(unread),
+        )
+
+    def find(self, id_: str) -> tuple[str, ...]:
+        """The drafts that a reference may mean; those of its key before those that only have it as another name."""
+        return self.drafts.get(id_.lower(), ()) if id_.startswith(GRAPH) else ()
+
+    def keys(self, ids: Mapping[str, AssetKey]) -> dict[str, AssetKey]:
+        """{reference: asset} of those that mean one."""
+        meant = {name: {ids[draft] for draft in drafts if draft in ids} for name, drafts in self.drafts.items()}
+        return {name: next(iter(keys)) for name, keys in meant.items() if len(keys) == 1}
+
+    def missing(self, id_: str) -> frozenset[str]:
+        """The homes of projects that could not be loaded, and that may have what is not known."""
+        if id_.startswith(GRAPH):
+            project = id_.split(":", 2)[1]
+            return frozenset({self.broken[project]}) if project in self.broken else frozenset()
+        return self.unread if id_.startswith(tuple(_NOUNS)) else frozenset()
+
+    def error(self, id_: str, *, reader: str, at: Location | None) -> UnknownAssetError:
+        _, project, name = id_.split(":", 2)
+        place = str(at) if at else None
+        if project not in self.known:
+            fix = (
+                did_you_mean(project, self.known)
+                or f"add [tool.orchestrator.projects.{project}] with its path or graph"
+            )
+            return UnknownAssetError(
+                f"'{reader}' reads '{name}' of '{project}', which is no project of this workspace", at=place, fix=fix
+            )
+        return UnknownAssetError(
+            f"project '{project}' has no asset '{name}', which '{reader}' reads",
+            at=place,
+            fix=did_you_mean(name, self.known[project])
+            or f"correct the name; `orchestrator ls project:{project}` lists its assets",
+        )
 
 
 class References:
@@ -24,11 +100,13 @@ class References:
         consumers: Sequence[DraftConsumer],
         errors: list[OrchestratorError],
         *,
-        incomplete: bool = False,
+        projects: ProjectNames | None = None,
     ) -> None:
         self.ids = ids
+        self.waiting: dict[str, frozenset[str]] = {}
+        """{reader: projects that could not be loaded, and that something it reads may be of}"""
         self._errors = errors
-        self._incomplete = incomplete
+        self._projects = projects or ProjectNames()
         self._ephemerals = {draft.ephemeral.unique_id: draft.reads for draft in ephemerals}
         self._transparent = {**self._ephemerals, **{draft.consumer.id: draft.reads for draft in consumers}}
         self._known = {draft.id for draft in drafts}
@@ -55,7 +133,9 @@ class References:
             candidates = {frozenset(self._keys(meaning)) for meaning in meanings}
             if len(candidates) == 1:
                 found |= candidates.pop()
-            elif meanings or not self._excused(id_):
+            elif not meanings and (missing := self._projects.missing(id_)):
+                self.waiting[reader] = self.waiting.get(reader, frozenset()) | missing
+            else:
                 where = (places or {}).get(id_, at)
                 self._errors.append(self._error(id_, meanings, reader=reader, at=where))
         return frozenset(found)
@@ -79,10 +159,6 @@ class References:
                 )
             found.update(dict.fromkeys(keys, mapping))
         return tuple(found.items())
-
-    def _excused(self, id_: str) -> bool:
-        """An unknown dbt name while a dbt project could not be read: the project's own error is the one to mend."""
-        return self._incomplete and id_.startswith(tuple(_NOUNS))
 
     def is_ephemeral(self, id_: str) -> bool:
         """True for an ephemeral model, which is no asset."""
@@ -110,7 +186,7 @@ class References:
             return (id_,)
         if id_ in self._draft_of:
             return (self._draft_of[id_],)
-        found = self._references.get(id_) or self._spellings.get(id_.lower(), ())
+        found = self._references.get(id_) or self._projects.find(id_) or self._spellings.get(id_.lower(), ())
         return tuple(dict.fromkeys(self._draft_of.get(meaning, meaning) for meaning in found))
 
     def _keys(self, id_: str) -> set[AssetKey]:
@@ -129,6 +205,8 @@ class References:
         return found
 
     def _error(self, id_: str, meanings: Sequence[str], *, reader: str, at: Location | None) -> UnknownAssetError:
+        if id_.startswith(GRAPH) and not meanings:
+            return self._projects.error(id_, reader=reader, at=at)
         prefix = next((prefix for prefix in _NOUNS if id_.startswith(prefix)), "")
         name, noun, place = id_.removeprefix(prefix), _NOUNS.get(prefix, "asset"), str(at) if at else None
         if meanings:

@@ -1,7 +1,7 @@
 """Several writers of one table: which may live together, and what is wrong with those that may not.
 
 One writer may own the whole table; several must each own a slot, disjoint from the others as far as that can be seen.
-Writers that only update rows come on top of either.
+Writers that only update rows come on top of either. Of several projects one owns a table.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from orchestrator.definitions.keys import Location
 from orchestrator.definitions.partitions import UNPARTITIONED
 from orchestrator.definitions.slots import Slot
 from orchestrator.errors import ConflictingWritersError
-from orchestrator.graph.model import Writer
+from orchestrator.graph.model import Asset, Writer
+from orchestrator.loaders.fragments import DraftAsset
 
 _COUNTS = {2: "two", 3: "three", 4: "four"}
 _SLOT_FIX = {
@@ -36,6 +38,34 @@ def conflicts(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWrit
     for one, other in combinations(inserting, 2):
         if one.slot is not None and other.slot is not None:
             yield from _overlap(table, one, one.slot, other, other.slot)
+
+
+def owned_by_several(table: str, drafts: Sequence[DraftAsset], *, own: str) -> list[ConflictingWritersError]:
+    """An error where two projects each own the whole table; `own` names the workspace's. Slots and updates own none."""
+    owners: dict[str, DraftAsset] = {}
+    for draft in drafts:
+        whole = any(writer.mode == "insert" and writer.slot is None for writer in draft.asset.writers)
+        if draft.elsewhere or whole:
+            owners.setdefault(draft.asset.home or own, draft)
+    if len(owners) < 2:
+        return []
+    named = [
+        f"'{project}' ({draft.asset.key if draft.elsewhere else draft.asset.writers[0].id})"
+        for project, draft in owners.items()
+    ]
+    first = next((draft.asset.writers[0] for draft in owners.values() if draft.asset.writers), None)
+    return [
+        ConflictingWritersError(
+            f"{_COUNTS.get(len(owners), str(len(owners)))} projects write one table, '{table}': {_listed(named)}",
+            at=_listed([str(_place(draft.asset)) for draft in owners.values()]),
+            fix="let one of them write it and the other read it, or declare a further writer: "
+            + _SLOT_FIX[first.engine if first is not None else "python"],
+        )
+    ]
+
+
+def _place(asset: Asset) -> Location:
+    return asset.writers[0].location if asset.writers else asset.location
 
 
 def _divided_differently(table: str, writers: Sequence[Writer]) -> Iterator[ConflictingWritersError]:

@@ -60,7 +60,7 @@ def _asset_state(
     graph: AssetGraph, asset: Asset, facts: Facts, versions: Versions, same_code: SameCode, reported: Reported
 ) -> AssetState:
     if asset.external:
-        return AssetState("external", "written elsewhere")
+        return AssetState("external", f"written in project '{asset.home}'" if asset.home else "written elsewhere")
     writers = {writer.id: _writer_state(asset, writer, facts, versions, same_code) for writer in asset.writers}
     worst = min(writers.values(), key=lambda item: _WORST.index(item.state))
     if worst.state in ("fresh", "stale", "adopted") and (failed := _failed_check(graph, asset, facts, reported)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.definitions.facts import Facts
@@ -21,23 +22,32 @@ class Versions:
     def recorded(cls, graph: AssetGraph, facts: Facts) -> Versions:
         """The versions as they are recorded."""
         known = {
-            (key, writer.id): fact.version
+            (key, writer): fact.version
             for key, asset in graph.assets.items()
-            for writer in asset.writers
-            if (fact := facts.writers.get((str(key), writer.id, None))) is not None and fact.version
+            for writer in (*(item.id for item in asset.writers), *elsewhere(asset))
+            if (fact := facts.writers.get((str(key), writer, None))) is not None and fact.version
         }
         return cls(graph, known)
 
     def of(self, key: AssetKey) -> str | None:
         """The version of an asset, its writers' joined; None if nothing is recorded for it."""
-        return self._joined(key, self.graph[key].writers) if key in self.graph else None
+        if key not in self.graph:
+            return None
+        asset = self.graph[key]
+        return self._joined(key, (*(item.id for item in asset.writers), *elsewhere(asset)))
 
     def inputs(self, asset: Asset, writer: Writer) -> dict[str, str | None]:
         """{key: version} of what the writer reads now: its upstream, and for an update what the others inserted."""
         found = {str(key): self.of(key) for key in sorted(writer.reads)}
         if writer.mode == "update":
-            found[str(asset.key)] = self._joined(asset.key, asset.inserting)
+            inserting = (item.id for item in asset.inserting)
+            found[str(asset.key)] = self._joined(asset.key, (*inserting, *elsewhere(asset)))
         return found
 
-    def _joined(self, key: AssetKey, writers: tuple[Writer, ...]) -> str | None:
-        return "+".join(self.of_writer[key, item.id] for item in writers if (key, item.id) in self.of_writer) or None
+    def _joined(self, key: AssetKey, writers: Iterable[str]) -> str | None:
+        return "+".join(self.of_writer[key, item] for item in writers if (key, item) in self.of_writer) or None
+
+
+def elsewhere(asset: Asset) -> tuple[str, ...]:
+    """The id under which a published graph's word about its own writers is a fact; none for assets of no project."""
+    return (f"graph:{asset.home}",) if asset.home else ()

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,8 @@ class LiveWorkspace:
     def _read(self, files: Files) -> None:
         """Replace `current`. A broken edit leaves the last good graph in place."""
         before = self.current.workspace
-        forget_modules(before.root)
+        for project_root in _roots(before):
+            forget_modules(project_root)
         try:
             workspace: Workspace | None = self._load()
             errors = workspace.errors if workspace is not None else ()
@@ -106,12 +107,21 @@ def definition_files(workspace: Workspace) -> Files:
     """(path, mtime_ns, size) of all files that the definitions are read from."""
     root = workspace.root
     found = set(scan_files(root, folders=False))
-    for directory in workspace.config.dbt_dirs:
-        found.update(scan_files(directory, skipped={"target", "logs"}))
-    for package in workspace.config.python_packages:
-        found.update(one for one in scan_files(root / package.replace(".", "/")) if one[0].endswith(".py"))
-    profile = workspace.project.profile if workspace.project is not None else None
-    for path in (*([profile.path] if profile is not None else []), *_module_files(root)):
+    others: list[Path] = []
+    for project in workspace.projects:
+        settings = project.settings
+        if settings.root != root:
+            found.update(scan_files(settings.root, folders=False))
+        if settings.dbt_dir is not None:
+            found.update(scan_files(settings.dbt_dir, skipped={"target", "logs"}))
+        for package in settings.python_packages:
+            directory = settings.root / package.replace(".", "/")
+            found.update(one for one in scan_files(directory) if one[0].endswith(".py"))
+        if settings.graph is not None and "://" not in settings.graph:
+            others.append(Path(settings.graph))
+        if project.profile is not None:
+            others.append(project.profile.path)
+    for path in (*others, *_module_files(_roots(workspace))):
         try:
             stat = path.stat()
         except OSError:
@@ -127,10 +137,17 @@ def forget_modules(root: Path) -> None:
     importlib.invalidate_caches()
 
 
-def _module_files(root: Path) -> Iterator[Path]:
+def _roots(workspace: Workspace) -> tuple[Path, ...]:
+    """The directories that projects' modules are imported from; installed packages do not change."""
+    projects = (project.settings for project in workspace.projects)
+    return tuple(dict.fromkeys((workspace.root, *(item.root for item in projects if item.package is None))))
+
+
+def _module_files(roots: Iterable[Path]) -> Iterator[Path]:
     """Files of imported project code, also of modules outside the packages with definitions."""
-    for _, file in _own_modules(root):
-        yield file
+    for root in roots:
+        for _, file in _own_modules(root):
+            yield file
 
 
 def _own_modules(root: Path) -> Iterator[tuple[str, Path]]:

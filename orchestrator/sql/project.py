@@ -22,6 +22,15 @@ from orchestrator.sql.schema import Columns, Schema
 
 
 @dataclass(frozen=True, slots=True)
+class SqlHome:
+    """The dialect of some SQL, and where names in it that say no more are looked for."""
+
+    dialect: str
+    database: str | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TableSql:
     """A table and how it is filled."""
 
@@ -36,6 +45,8 @@ class TableSql:
     """True when `known` is every column."""
     reason: str = ""
     """Why there is no SQL."""
+    home: SqlHome | None = None
+    """Where it differs from that of the others."""
 
 
 class TableColumns(msgspec.Struct, frozen=True, array_like=True):
@@ -109,8 +120,9 @@ class _Work:
     def add(self, table: TableSql) -> None:
         """Analyse a table, or take the answer from before."""
         text = _digest(
-            table.sql or "", repr(table.added), repr(table.known), str(table.closed), table.reason, table.name
-        )
+            table.sql or "", repr(table.added), repr(table.known), str(table.closed), table.reason, table.name,
+            *((repr(table.home),) if table.home is not None else ()),
+        )  # fmt: skip
         old = self.old.get(table.name)
         if old is not None and old.text == text and all(self.seen(name) == was for name, was in old.seen.items()):
             entry = old
@@ -134,12 +146,13 @@ class _Work:
             return TableColumns(columns=table.known or (), closed=table.closed and bool(table.known), reasons=reasons)
         from orchestrator.sql.analysis import analyze
 
+        home = table.home or SqlHome(self.dialect.name, self.default_db, self.default_schema)
         found = analyze(
             table.sql,
-            dialect=self.dialect.name,
+            dialect=dialect_of(home.dialect).name,
             schema=self.schema,
-            default_db=self.default_db,
-            default_schema=self.default_schema,
+            default_db=home.database,
+            default_schema=home.schema,
         )
         own = table.name
         sources = {
@@ -185,7 +198,7 @@ def _digest(*parts: str) -> str:
 def _digest_of(tables: Sequence[TableSql]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for table in tables:
-        rest = repr((table.name, table.added, table.known, table.closed, table.reason))
+        rest = repr((table.name, table.added, table.known, table.closed, table.reason, table.home))
         digest.update(rest.encode())
         digest.update((table.sql or "").encode())
         digest.update(b"\0")
@@ -208,4 +221,4 @@ def _read(file: Path | None) -> _Stored:
     return _Stored("", "", {})
 
 
-__all__ = ["TableColumns", "TableSql", "analyze_tables"]
+__all__ = ["SqlHome", "TableColumns", "TableSql", "analyze_tables"]

@@ -90,7 +90,7 @@ def materialize(
         for resource, replacement in (resources or {}).items():
             overridden.enter_context(resource.override(replacement))
         workspace = _workspace(Path(directory.name), definitions, list(tables or ()))
-        names = Names(workspace.graph, workspace.ids, workspace.relate)
+        names = Names(workspace.graph, workspace.ids)
         for reference, frame in (tables or {}).items():
             workspace.test_database.replace(_relation(names, reference), frame, before_commit=lambda: None)
         workspace.test_database.close()
@@ -168,6 +168,8 @@ def _read_only(project: PythonProject, tables: Iterable[Any]) -> Iterator[DraftA
             yield _external(
                 unique_id, AssetKey.of_names(schema, last), Relation.normalised(None, schema, last), unique_id
             )
+        elif prefix.startswith("graph:"):
+            yield _external(id_, AssetKey.of_names(layer, last), Relation.normalised(None, layer, last))
     for table in tables:
         if isinstance(table, PythonAsset) and table.id not in known and isinstance(table.table, Table):
             relation = _relate(table.table)

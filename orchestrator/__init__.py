@@ -25,6 +25,8 @@ from orchestrator.definitions.resources import Resource
 from orchestrator.definitions.selection import group, kind, owner, path, source, state, tag
 from orchestrator.definitions.settings import Env, Secret, SecretSource
 from orchestrator.errors import OrchestratorError
+from orchestrator.resources.files import Files
+from orchestrator.resources.http import Http
 from orchestrator.resources.warehouse import Warehouse
 
 __all__ = [
@@ -34,7 +36,9 @@ __all__ = [
     "Dynamic",
     "Env",
     "ExternalPython",
+    "Files",
     "Hourly",
+    "Http",
     "Job",
     "JobRequest",
     "JobStatus",

@@ -45,19 +45,20 @@ class Scope:
     ) -> tuple[str, list[Any]]:
         """(SQL, its parameters); `zoned` are columns with a time zone, `column` writes a column's name.
 
-        >>> Scope((("region", "EMEA"),)).predicate(marker="?")
-        ('("region" IS NOT DISTINCT FROM ?)', ['EMEA'])
+        >>> Scope((("region", "EMEA"), ("city", None))).predicate(marker="?")
+        ('("region" = ? AND "city" IS NULL)', ['EMEA'])
         """
         name_of, zoned = column or quote, {name.lower() for name in zoned}
         parts: list[str] = []
         values: list[Any] = []
-        for name, value in self.equal:
-            parts.append(f"{name_of(name)} IS NOT DISTINCT FROM {marker}")
-            values.append(_bound(value, zoned=name.lower() in zoned))
-        for name, several in self.among:
-            one = f"{name_of(name)} IS NOT DISTINCT FROM {marker}"
-            parts.append(f"({' OR '.join([one] * len(several))})")
-            values.extend(_bound(value, zoned=name.lower() in zoned) for value in several)
+
+        def is_one_of(name: str, several: Sequence[Any]) -> str:
+            values.extend(_bound(value, zoned=name.lower() in zoned) for value in several if value is not None)
+            own = name_of(name)
+            return " OR ".join(f"{own} IS NULL" if value is None else f"{own} = {marker}" for value in several)
+
+        parts.extend(is_one_of(name, [value]) for name, value in self.equal)
+        parts.extend(f"({is_one_of(name, several)})" for name, several in self.among)
         if self.window is not None:
             name, *bounds = self.window
             parts.append(f"{name_of(name)} >= {marker} AND {name_of(name)} < {marker}")

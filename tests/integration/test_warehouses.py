@@ -117,8 +117,12 @@ def new_database(uri: str) -> str:
 
 
 def postgres_profile(uri: str) -> str:
+    return f"shop: {{target: dev, outputs: {{dev: {json.dumps(postgres_output(uri))}}}}}\n"
+
+
+def postgres_output(uri: str) -> dict[str, Any]:
     url = urlparse(uri)
-    output = {
+    return {
         "type": "postgres",
         "host": parse_qs(url.query).get("host", [url.hostname])[0],
         "port": url.port or 5432,
@@ -127,7 +131,6 @@ def postgres_profile(uri: str) -> str:
         "dbname": url.path.lstrip("/"),
         "schema": "dev",
     }
-    return f"shop: {{target: dev, outputs: {{dev: {json.dumps(output)}}}}}\n"
 
 
 def query(uri: str, sql: str) -> list[tuple[Any, ...]]:

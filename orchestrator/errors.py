@@ -143,6 +143,10 @@ class ExecutionError(OrchestratorError):
     """A run could not be carried out."""
 
 
+class HalfWrittenError(ExecutionError):
+    """A write failed where the warehouse cannot undo it: what the table holds is unknown."""
+
+
 class StepTimeoutError(ExecutionError):
     """A step ran longer than its time limit."""
 

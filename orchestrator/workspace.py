@@ -211,7 +211,7 @@ class Workspace:
 
     @cached_property
     def database(self) -> Database | None:
-        """The first project's database as Python opens it; None where it cannot (DuckDB in memory, other adapters)."""
+        """The first project's database as Python opens it; None where it cannot (DuckDB in memory)."""
         first = next((project for project in self.projects if project.dbt is not None), None)
         return first.database if first is not None else None
 
@@ -242,7 +242,7 @@ class Workspace:
     @property
     def keep_samples(self) -> bool:
         """Row samples are data: they are stored for a local DuckDB only."""
-        return self.database is not None and self.database.capabilities.local_file
+        return self.database is not None and self.database.file is not None
 
     @property
     def profile_threads(self) -> int | None:

@@ -21,10 +21,11 @@ from typing import Any
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.keys import Relation
-from orchestrator.errors import ExecutionError, ResourceError, ResourceUnavailableError
+from orchestrator.errors import ExecutionError, HalfWrittenError, ResourceError, ResourceUnavailableError
 from orchestrator.resources.database import (
     SAMPLE_ROWS,
     Capabilities,
+    Database,
     Look,
     Scope,
     check_columns,
@@ -36,6 +37,7 @@ from orchestrator.resources.database import (
 )
 from orchestrator.resources.dbt_profile import Profile
 from orchestrator.resources.frames import batches
+from orchestrator.resources.profile_database import database_of
 
 ROWS_A_STATEMENT = 500
 ATOMIC = ("duckdb", "postgres", "redshift", "sqlserver")
@@ -93,6 +95,7 @@ class AdapterDatabase:
             query_tag=True,
             concurrent_writers=name != "duckdb",
             local_file=False,
+            quick_looks=False,
         )
 
     @property
@@ -100,9 +103,9 @@ class AdapterDatabase:
         """None: dbt's adapter sees to what it opens."""
         return None
 
-    def stamp(self) -> tuple[int, int]:
-        """Always the same: it is looked into once, and then when it is built."""
-        return (1, 0)
+    def stamp(self) -> None:
+        """None: dbt would have to be imported, and a warehouse be woken up, to look for columns."""
+        return None
 
     @property
     def adapter(self) -> Any:
@@ -197,7 +200,8 @@ class AdapterDatabase:
             write = _Write(self, opened, relation, scope, self._find(opened, relation))
             try:
                 write.fill(first, incoming)
-                with self._transaction(opened):
+                before_commit()
+                with self._half_written(relation), self._transaction(opened):
                     write.take_place()
                     before_commit()
             finally:
@@ -373,7 +377,7 @@ class AdapterDatabase:
             manager.begin()
             yield
             manager.commit()
-            # dbt-postgres commits by a statement, of which psycopg2 knows nothing: it would begin no further transaction.
+            # dbt-postgres commits by a statement, of which psycopg2 knows nothing: it would begin no other transaction.
             with suppress(Exception):
                 own.handle.commit()
         except BaseException:
@@ -384,6 +388,19 @@ class AdapterDatabase:
             manager.clear_thread_connection()
             if before is not None:
                 manager.set_thread_connection(before)
+
+    @contextmanager
+    def _half_written(self, relation: Relation) -> Iterator[None]:
+        """What fails in here may have left anything, where the adapter cannot undo it."""
+        try:
+            yield
+        except Exception as exc:
+            if self.profile.adapter in ATOMIC:
+                raise
+            raise HalfWrittenError(
+                f"{relation} may be half replaced, which {self.profile.adapter} cannot undo: {_first_line(exc)}",
+                fix="run it again: its rows are replaced anew",
+            ) from exc
 
     @contextmanager
     def _on(self, connection: AdapterConnection | None) -> Iterator[AdapterConnection]:
@@ -511,6 +528,13 @@ class _Write:
         self.database._run(self.connection, sql)
 
 
+def open_database(profile: Profile) -> Database | None:
+    """The target's database, natively or else through dbt's adapter; None for DuckDB that is no local file."""
+    if (native := database_of(profile)) is not None or profile.adapter == "duckdb":
+        return native
+    return AdapterDatabase(profile)
+
+
 def _make_adapter(profile: Profile) -> Any:
     import multiprocessing
 
@@ -524,7 +548,7 @@ def _make_adapter(profile: Profile) -> Any:
         credentials_class = load_plugin(profile.adapter)
     except Exception as exc:
         raise ResourceError(
-            f"dbt has no adapter for {profile.adapter} here: {_first_line(exc)}",
+            f"dbt has no adapter for {profile.adapter} here",
             fix=f"pip install dbt-{profile.adapter}",
         ) from exc
     output = {name: value for name, value in profile.output.items() if name not in ("type", "threads")}
@@ -571,4 +595,4 @@ def _first_line(exc: BaseException) -> str:
     return lines[0] if lines else type(exc).__name__
 
 
-__all__ = ["AdapterConnection", "AdapterDatabase"]
+__all__ = ["AdapterConnection", "AdapterDatabase", "open_database"]

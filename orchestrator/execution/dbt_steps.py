@@ -180,7 +180,7 @@ class DbtSteps:
         asset = self.graph[op.key]
         strategy = next(writer.strategy for writer in asset.writers if writer.id == op.id)
         look = None
-        if self.database is not None and asset.relation is not None:
+        if self.database is not None and self.database.capabilities.quick_looks and asset.relation is not None:
             look = self.database.look(asset.relation, rows=strategy not in _VIEWS)
         path = self.compiled.get(op.id)
         return Materialization(

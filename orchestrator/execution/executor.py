@@ -135,7 +135,8 @@ class _Run:
                     )
                 )
             try:
-                database.connect().close()  # opened now: what is wrong with it is one clear error, not one a step
+                if database.capabilities.quick_looks:
+                    database.connect().close()  # opened now: what is wrong is one clear error, not one a step
                 yield
             finally:
                 database.close()

@@ -13,9 +13,16 @@ from typing import Any, get_type_hints
 
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.context import Context, Previous
-from orchestrator.definitions.events import CheckStatus, Failure, Materialization
+from orchestrator.definitions.events import CheckStatus, Failure, Materialization, StepStatus
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.errors import ClaimLostError, ExecutionError, ExternalWorkError, OrchestratorError, ResourceError
+from orchestrator.errors import (
+    ClaimLostError,
+    ExecutionError,
+    ExternalWorkError,
+    HalfWrittenError,
+    OrchestratorError,
+    ResourceError,
+)
 from orchestrator.execution.attempt_host import Hosts
 from orchestrator.execution.attempts import Attempt, StepCancelledError
 from orchestrator.execution.board import Board, End
@@ -81,7 +88,8 @@ class PythonSteps:
             return end
         except BaseException as exc:  # noqa: BLE001  the user's code; recorded, and the run goes on
             again = not last and not isinstance(exc, ClaimLostError) and not self.board.cancelled.is_set()
-            self.journal.fail(intent, self._failure(exc), will_retry=again)
+            status: StepStatus = "unknown" if isinstance(exc, HalfWrittenError) else "failed"
+            self.journal.fail(intent, self._failure(exc), status=status, will_retry=again)
             return None if again else End("failed", str(exc))
         finally:
             self._tell(uses)

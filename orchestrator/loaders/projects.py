@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config import Config, DbtFlags
+from orchestrator.dbt_engine.adapter_database import open_database
 from orchestrator.definitions.assets import Table
 from orchestrator.definitions.keys import Relation
 from orchestrator.errors import ConfigError, DbtProjectError, OrchestratorError
@@ -22,7 +23,6 @@ from orchestrator.loaders.python_modules import PythonProject, load_python_proje
 from orchestrator.project_settings import ProjectSettings
 from orchestrator.resources.database import Database
 from orchestrator.resources.dbt_profile import Profile, read_project_file
-from orchestrator.resources.profile_database import database_of
 
 GRAPHS_DIR = "graphs"
 
@@ -79,7 +79,7 @@ class Project:
     @cached_property
     def database(self) -> Database | None:
         """The target's database as Python opens it; None where it cannot."""
-        return database_of(self.profile) if self.profile is not None else None
+        return open_database(self.profile) if self.profile is not None else None
 
     def relate(self, table: Table) -> Relation:
         """Where a Python table lives in this environment."""

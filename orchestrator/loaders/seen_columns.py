@@ -27,9 +27,9 @@ def seen_in_warehouse(assets: Sequence[Asset], database: Database | None, *, cac
 
     While somebody else writes a file, and without a database, what was seen last is used.
     """
-    stamp = database.stamp() if database is not None else (0, 0)
+    stamp = database.stamp() if database is not None else None
     seen = _read(cache / SEEN_FILE)
-    if database is not None and (seen is None or seen.stamp != stamp):
+    if database is not None and stamp is not None and (seen is None or seen.stamp != stamp):
         try:
             found = database.all_columns()
         except ResourceError:

@@ -96,6 +96,8 @@ class Capabilities:
     """Several processes may write at the same time."""
     local_file: bool
     """It is a file here: samples of rows may be kept, one process at a time may have it."""
+    quick_looks: bool
+    """Rows and columns are looked up after each dbt step; elsewhere they are as dbt says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,8 @@ class Database(Protocol):
     def file(self) -> Path | None:
         """The file that one process at a time may write; None for a server."""
 
-    def stamp(self) -> tuple[int, int]:
-        """Another one when there may be something new to see."""
+    def stamp(self) -> tuple[int, int] | None:
+        """Another one when there may be something new to see; None where looking for columns alone is too dear."""
 
     def connect(self, *, label: str = "") -> Any:
         """A connection of this thread's own, as the driver makes it. Raises ResourceError.

@@ -51,6 +51,7 @@ class DuckDBFile:
         query_tag=False,
         concurrent_writers=False,
         local_file=True,
+        quick_looks=True,
     )
     path: Path
     config: Mapping[str, Any] = field(default_factory=dict)

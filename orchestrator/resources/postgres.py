@@ -72,6 +72,7 @@ class PostgresDatabase:
         query_tag=True,
         concurrent_writers=True,
         local_file=False,
+        quick_looks=True,
     )
     keywords: Mapping[str, Any] = field(repr=False)
     name: str

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dbt_engine import adapter_database
 from orchestrator.dbt_engine.adapter_database import AdapterDatabase
-from orchestrator.errors import ResourceError, ResourceUnavailableError
+from orchestrator.definitions.keys import Relation
+from orchestrator.errors import HalfWrittenError, ResourceError, ResourceUnavailableError
 from orchestrator.resources.dbt_profile import Profile
-from orchestrator.warehouse_contract import *  # noqa: F403  the tests
+from orchestrator.testing.warehouse_contract import *  # noqa: F403  the tests
 from tests.integration.test_warehouses import postgres_output, server
 
 pytestmark = pytest.mark.slow
@@ -41,6 +43,26 @@ def test_an_adapter_that_is_not_installed_is_named(tmp_path: Path) -> None:
     assert (raised.value.what, raised.value.fix) == (
         "dbt has no adapter for snowflake here",
         "pip install dbt-snowflake",
+    )
+
+
+def test_a_write_that_cannot_be_undone_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a warehouse without transactions: nobody may believe that the old rows are still there."""
+    monkeypatch.setattr(adapter_database, "ATOMIC", ())
+    database = AdapterDatabase(profile(tmp_path, {"type": "duckdb", "path": "own.duckdb"}))
+    asked: list[int] = []
+
+    def refuse() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise RuntimeError("the line is dead")
+
+    with pytest.raises(HalfWrittenError) as raised:
+        database.replace(Relation("", "raw", "n"), [{"n": 1}], before_commit=refuse)
+    database.close()
+    assert str(raised.value) == (
+        "HalfWrittenError: raw.n may be half replaced, which duckdb cannot undo: the line is dead\n"
+        "  fix: run it again: its rows are replaced anew"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.definitions.keys import Relation
 from orchestrator.errors import ExecutionError, ResourceError, ResourceUnavailableError
 from orchestrator.resources.postgres import PostgresDatabase
-from orchestrator.warehouse_contract import *  # noqa: F403  the tests
+from orchestrator.testing.warehouse_contract import *  # noqa: F403  the tests
 
 pytestmark = pytest.mark.slow
 

@@ -86,17 +86,27 @@ class Shop:
     scene: Scene
     query: Callable[[str], list[tuple[Any, ...]]]
     database: str
+    looks: bool = True
+    """Whether columns are looked up after dbt has written."""
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str, dict[str, str]], Shop]:
+@pytest.fixture(params=["duckdb", "postgres", "through dbt's adapter"])
+def make(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, dict[str, str]], Shop]:
     def made(python: str, dbt: dict[str, str]) -> Shop:
         if request.param == "duckdb":
             on_duckdb = scene(tmp_path, dbt, python)
             return Shop(on_duckdb, on_duckdb.query, "warehouse")
+        if request.param != "postgres":
+            monkeypatch.setattr(
+                "orchestrator.dbt_engine.adapter_database.database_of", lambda profile: None
+            )  # as of no native one
         uri = new_database(request.getfixturevalue("server"))
         on_postgres = scene(tmp_path, {**dbt, "profiles.yml": postgres_profile(uri)}, python)
-        return Shop(on_postgres, lambda sql: query(uri, sql), urlparse(uri).path.lstrip("/"))
+        return Shop(
+            on_postgres, lambda sql: query(uri, sql), urlparse(uri).path.lstrip("/"), request.param == "postgres"
+        )
 
     return made
 
@@ -167,7 +177,7 @@ def test_what_functions_return_is_stored_and_read_by_dbt_and_back(shop: Shop) ->
         "raw.batches": (3, ["n", "text", "nothing"]),
         "raw.awaited": (1, ["n"]),
         "raw.itself": (1, ["n"]),
-        "shop.totals": (3, ["n"]),
+        "shop.totals": (3, ["n"] if shop.looks else []),
         "ml.doubled": (3, ["n"]),
     }
     assert by_key["raw.batches"].metadata == {"batches": {"kind": "number", "value": 3}}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.resources.duckdb import DuckDBFile
-from orchestrator.warehouse_contract import *  # noqa: F403  the tests
+from orchestrator.testing.warehouse_contract import *  # noqa: F403  the tests
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """What a warehouse must do to hold Python assets, as tests that you can run with your own credentials:
 
     cd my_dbt_project
-    DBT_TARGET=prod pytest --pyargs orchestrator.warehouse_contract
+    DBT_TARGET=prod pytest --pyargs orchestrator.testing.warehouse_contract
 
 They write to a schema of their own, `orchestrator_contract_…`, which is dropped afterwards. What the adapter says it
 cannot do is skipped, with that reason. In a test module of your own, import everything from here and define the
@@ -108,7 +108,8 @@ def test_others_see_the_old_rows_until_the_new_ones_are_all_there(table: Table) 
     table.write([{"id": 1}])
     seen: list[Any] = []
     table.database.replace(table.relation, [{"id": 2}], before_commit=lambda: seen.append(table.rows()))
-    assert seen == [[(1,)], [(1,)]]
+    assert len(seen) >= 2
+    assert seen == [[(1,)]] * len(seen)
     assert table.rows() == [(2,)]
 
 

@@ -243,7 +243,7 @@ def _file(node: exp.Table) -> str | None:
         return str(this.name) if this.name.startswith("@") else None
     if not isinstance(this, exp.Identifier) or not this.args.get("quoted"):
         return None
-    if db is not None and db.name.lower() in _FILE_FORMATS and ("/" in this.name or "." in this.name):
+    if isinstance(db, exp.Expr) and db.name.lower() in _FILE_FORMATS and ("/" in this.name or "." in this.name):
         return str(this.name)
     if db is None and _FILE.search(this.name):
         return str(this.name)

@@ -411,10 +411,11 @@ def _merge(walk: Walk, node: exp.Merge, env: Environment) -> Written:
         then = when.args.get("then")
         depend(both, [when.args.get("condition")])
         if isinstance(then, exp.Update):
-            if not then.expressions or isinstance(then.expressions[0], (exp.Star, exp.Var)):
+            set_ = then.args.get("expressions")  # no list in `update *`
+            if not isinstance(set_, list) or not set_ or isinstance(set_[0], (exp.Star, exp.Var)):
                 written = _all_by_name(written, only_source)
             else:
-                written = _assigned(both, then.expressions, onto=written)
+                written = _assigned(both, set_, onto=written)
         elif isinstance(then, exp.Insert):
             written = _merge_insert(walk, only_source, then, written, target)
     indirect = merged([both.indirect, scope.indirect, *(bound.relation.indirect for bound in source)])
@@ -496,17 +497,18 @@ def _delete(walk: Walk, node: exp.Delete, env: Environment) -> Written:
     using = node.args.get("using")
     for item in using if isinstance(using, list) else ():
         bind(scope, item)
-    if named and node.this is not None:
+    if named and isinstance(node.this, exp.Expr):
         bind(scope, node.this)
         for item in named:
             _real_target(walk, scope, item)
     else:
-        _target(walk, node.this)
-        target = _bound_target(walk, node.this)
+        of = named[0] if named else node.this  # `delete orders where …`
+        _target(walk, of)
+        target = _bound_target(walk, of)
         if target is not None:
             scope.bounds.insert(0, target)
-        if isinstance(node.this, exp.Table):
-            bind_joins(scope, node.this)
+        if isinstance(of, exp.Table):
+            bind_joins(scope, of)
     depend(scope, [node.args.get("where")])
     return Written(Relation((), indirect=scope.indirect), _returning(walk, node, env), produces=False)
 

@@ -14,7 +14,7 @@ from orchestrator.sql.parsing import parse_script
 from orchestrator.sql.relations import COPY, KINDS, RENAME, Field, Relation, Sources, merged
 from orchestrator.sql.schema import Schema, build_schema
 from orchestrator.sql.statements import Written, write
-from orchestrator.sql.walk import Environment, TooLargeError, Walk
+from orchestrator.sql.walk import NOT_FOLLOWED, STUMBLES, Environment, TooLargeError, Walk
 
 
 def analyze(
@@ -64,6 +64,9 @@ def _followed(walk: Walk, statement: exp.Expr) -> StatementLineage:
         reads, writes = tuple(walk.reads), tuple(walk.writes)
     except RecursionError:
         walk.unsure("it is nested too deeply")
+        written, reads, writes = Written(), (), ()
+    except STUMBLES:
+        walk.unsure(NOT_FOLLOWED)
         written, reads, writes = Written(), (), ()
     finally:
         walk.reads, walk.writes = {**before[0], **walk.reads}, {**before[1], **walk.writes}

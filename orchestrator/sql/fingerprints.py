@@ -29,7 +29,7 @@ from orchestrator.sql.queries import run_query
 from orchestrator.sql.relations import Field, Relation, Rest
 from orchestrator.sql.schema import Schema, build_schema, split_name
 from orchestrator.sql.scope import Scope
-from orchestrator.sql.walk import Environment, TooLargeError, Walk
+from orchestrator.sql.walk import NOT_FOLLOWED, STUMBLES, Environment, TooLargeError, Walk
 
 _SELECT_CLAUSES = frozenset(
     (
@@ -97,6 +97,8 @@ def fingerprint(
         return Fingerprint(raw=raw, tokens=tokens, whole=whole.text, reads=reads, reasons=(str(exc),), **common)
     except RecursionError:
         return Fingerprint(raw=raw, tokens=tokens, reasons=("it is nested too deeply",), **common)
+    except STUMBLES:
+        return Fingerprint(raw=raw, tokens=tokens, reasons=(NOT_FOLLOWED,), **common)
     return Fingerprint(
         raw=raw,
         tokens=tokens,

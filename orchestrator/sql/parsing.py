@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect as Grammar
-from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
+from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from orchestrator.sql.model import Diagnostic
-from orchestrator.sql.walk import TooLargeError, Walk
+from orchestrator.sql.walk import STUMBLES, TooLargeError, Walk
 
 MAX_LENGTH = 4_000_000
 """Characters. Longer scripts hold data, and are not worth minutes."""
@@ -22,6 +22,11 @@ MAX_NESTING = 200
 array<array<…, which take it square time."""
 MAX_ATTEMPTS = 200
 """Parses of parts of one statement that cannot be parsed whole."""
+MAX_REPARSED = 200_000
+"""Words of all those parts."""
+
+MAX_QUOTED = 120
+"""Characters of the text in a message."""
 
 _STARTERS = frozenset(
     (
@@ -55,7 +60,7 @@ def parse_script(walk: Walk) -> Iterator[exp.Expr]:
     try:
         tokens = grammar.tokenize(walk.sql)
     except TokenError as exc:
-        yield from _in_other_grammars(walk, 0, walk.sql, f"it cannot be read: {str(exc).splitlines()[0]}", (1, 1))
+        yield from _in_other_grammars(walk, 0, walk.sql, f"it cannot be read: {_clipped(str(exc).splitlines()[0])}", (1, 1))
         return
     if len(tokens) > MAX_TOKENS:
         raise TooLargeError(f"it has more than {MAX_TOKENS:,} words")
@@ -100,7 +105,7 @@ def _parse(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Ex
         if _is_routine(statement):
             inside = list(_found_inside(walk, grammar, tokens))
             if not inside and isinstance(statement, (exp.Column, exp.Alias)) and not _is_procedural(tokens):
-                message = f"'{tokens[0].text}' does not begin a statement"
+                message = f"'{_clipped(tokens[0].text)}' does not begin a statement"
                 walk.diagnostics[Diagnostic("parse_error", message, *walk.place(tokens[0].start))] = None
                 walk.unsure(message)
                 continue
@@ -125,11 +130,11 @@ def _attempt(grammar: Grammar, tokens: list[Token], sql: str) -> list[exp.Expr] 
         first = exc.errors[0] if exc.errors else {}
         what = str(first.get("description") or exc).split(". Line")[0].rstrip(".")
         near = str(first.get("highlight") or "")
-        message = f"it cannot be parsed: {_plain(what)}" + (f" near '{near}'" if near.strip() else "")
+        message = f"it cannot be parsed: {_plain(what)}" + (f" near '{_clipped(near)}'" if near.strip() else "")
         return _Refused(message, int(first.get("line") or 1), max(1, int(first.get("col") or 1) - len(near) + 1))
     except RecursionError:
         return _Refused("it is nested too deeply to be parsed", tokens[0].line, 1)
-    except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as exc:
+    except STUMBLES as exc:
         # sqlglot's parser itself stumbles over some texts that are no SQL.
         return _Refused(f"it cannot be parsed: {_plain(str(exc) or type(exc).__name__)}", tokens[0].line, 1)
     return [statement for statement in parsed if statement is not None]
@@ -139,7 +144,12 @@ def _plain(text: str) -> str:
     """A parser's message without the names of its classes."""
     if text.startswith("Required keyword"):
         return "something is missing"
-    return text.partition("<Token")[0].strip().rstrip(":").strip() or "it ends too early"
+    return _clipped(text.partition("<Token")[0].strip().rstrip(":").strip()) or "it ends too early"
+
+
+def _clipped(text: str) -> str:
+    """A word, which may be megabytes long, as a message can bear it."""
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 def _nesting(tokens: Sequence[Token]) -> int:
@@ -184,14 +194,14 @@ def _is_procedural(tokens: Sequence[Token]) -> bool:
 def _found_inside(walk: Walk, grammar: Grammar, tokens: list[Token]) -> Iterator[exp.Expr]:
     """Statements inside procedural code, or side by side without semicolons: the longest that parse, in order."""
     starts = _starts(tokens)
-    attempts = 0
+    attempts = words = 0
     at = 0
     while at < len(starts):
         ends = [len(tokens), *reversed(starts[at + 1 :])]
         reached = None
         for end in ends:
-            attempts += 1
-            if attempts > MAX_ATTEMPTS:
+            attempts, words = attempts + 1, words + end - starts[at]
+            if attempts > MAX_ATTEMPTS or words > MAX_REPARSED:
                 return
             parsed = _attempt(grammar, _trimmed(tokens[starts[at] : end]), walk.sql)
             if not isinstance(parsed, _Refused) and parsed and not isinstance(parsed[0], exp.Command):

@@ -9,6 +9,7 @@ from sqlglot import exp
 from orchestrator.sql.expressions import depend, evaluate
 from orchestrator.sql.relations import AGGREGATE, EXPRESSION, Field, Origin, Relation, Rest, Sources, merged
 from orchestrator.sql.scope import Bound, Scope
+from orchestrator.sql.texts import text_of
 from orchestrator.sql.walk import Environment, Walk
 
 
@@ -85,12 +86,12 @@ def _pivot_on(scope: Scope, relation: Relation, node: exp.Pivot) -> list[Field |
 
 def _spread(scope: Scope, spread: exp.In, aggregates: list[exp.Expr], sources: list[Sources]) -> Iterable[Field]:
     for value in spread.expressions:
-        name = value.alias_or_name or value.sql()
+        name = value.alias_or_name or text_of(value, dialect="")
         for at, item in enumerate(sources):
             suffix = ""
             if len(sources) > 1:
                 aggregate = aggregates[at]
-                suffix = f"_{aggregate.alias or aggregate.sql(dialect='duckdb').lower()}"
+                suffix = f"_{aggregate.alias or text_of(aggregate, dialect='duckdb').lower()}"
             yield Field(scope.walk.dialect.column(name + suffix), item)
 
 
@@ -187,10 +188,10 @@ def _stacked(
     return [*kept, *made]
 
 
-def _identifiers(node: exp.Expr) -> list[str]:
+def _identifiers(node: exp.Expr | bool) -> list[str]:
     if isinstance(node, exp.Tuple):
         return [name for item in node.expressions for name in _identifiers(item)]
-    return [node.name]
+    return [node.name] if isinstance(node, exp.Expr) else []
 
 
 def _columns(node: exp.Expr) -> list[exp.Expr]:

@@ -10,6 +10,7 @@ from sqlglot import exp
 from orchestrator.sql.expressions import evaluate
 from orchestrator.sql.relations import EXPRESSION, NOTHING, Field, Origin, Rest, Sources, merged
 from orchestrator.sql.scope import Scope
+from orchestrator.sql.texts import text_of
 
 Items = list[Field | Rest]
 _POSTGRES_NAMES: dict[type[exp.Expr], str] = {exp.Case: "case", exp.Coalesce: "coalesce", exp.Exists: "exists"}
@@ -93,7 +94,7 @@ def unnamed(scope: Scope, node: exp.Expr) -> str:
         first = inner.this.expressions[0]
         if first.alias_or_name and not isinstance(first, (exp.Star, exp.Literal)):
             return dialect.column(first.alias_or_name)
-    return dialect.column(node.sql(dialect=dialect.name or None, comments=False))
+    return dialect.column(text_of(node, dialect=dialect.name))
 
 
 def _postgres_name(scope: Scope, node: exp.Expr) -> str:
@@ -105,7 +106,7 @@ def _postgres_name(scope: Scope, node: exp.Expr) -> str:
     if type(node) in _POSTGRES_NAMES:
         return _POSTGRES_NAMES[type(node)]
     if isinstance(node, exp.Func):
-        text = node.sql(dialect="postgres", comments=False)
+        text = text_of(node, dialect="postgres")
         return (text.partition("(")[0].strip().lower() if "(" in text else text.lower()) or "?column?"
     return "?column?"
 
@@ -251,7 +252,7 @@ def matching_columns(scope: Scope, node: exp.Expr) -> Iterator[Field | Rest]:
         return
     chosen = _chooser(scope, argument)
     if chosen is None:
-        scope.walk.unsure(f"cannot tell which columns {node.sql(dialect='duckdb')} means")
+        scope.walk.unsure(f"cannot tell which columns {text_of(node, dialect='duckdb')} means")
     if any(isinstance(item, Rest) for item in items):
         scope.walk.unsure("COLUMNS() over a table whose columns are not known")
     for item in items:

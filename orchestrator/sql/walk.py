@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from orchestrator.sql.dialects import Dialect
 from orchestrator.sql.model import Diagnostic, DiagnosticKind
@@ -23,6 +24,11 @@ MAX_DEPTH = 120
 """Queries inside queries. Python's own stack ends at about three times as many."""
 MAX_WORK = 400_000
 """Columns resolved and expanded in one analysis; real scripts stay below a tenth."""
+
+
+STUMBLES = (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError)
+"""What sqlglot, and we on its trees, fail with over texts that are no SQL but look like it."""
+NOT_FOLLOWED = "it is put together in a way that is not understood"
 
 
 class TooLargeError(Exception):

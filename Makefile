@@ -31,7 +31,7 @@ bench: ## Measure start-up times and the like
 	@.ci/setup dev
 	$(BIN)/pytest -m bench tests/benchmarks
 
-soak: ## Kill 50 runs at random moments (SOAK_KILLS=n) and look at what they leave
+soak: ## Kill 50 runs at random moments (SOAK_KILLS=n); ask 6,000 odd things of the SQL analyser (SOAK_SQL=n)
 	@.ci/setup dev
 	$(BIN)/pytest -m soak tests/soak -s
 

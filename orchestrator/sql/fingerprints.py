@@ -83,7 +83,10 @@ def fingerprint(
         return Fingerprint(raw=raw, tokens=tokens, reasons=(reason,), **common)
     statement = statements[0]
     digester = _Digester(walk, relations or {}, statement)
-    whole = digester.whole(statement)
+    try:
+        whole = digester.whole(statement)
+    except STUMBLES:
+        return Fingerprint(raw=raw, tokens=tokens, reasons=(NOT_FOLLOWED,), **common)
     try:
         relation = run_query(walk, statement, env=Environment())
         if not isinstance(statement, (exp.Query, exp.Values, exp.Pivot)) or relation.rests:
@@ -116,7 +119,7 @@ def fingerprint(
 def _hash(*parts: str) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for part in parts:
-        digest.update(part.encode())
+        digest.update(part.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()
 

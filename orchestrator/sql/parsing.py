@@ -60,7 +60,8 @@ def parse_script(walk: Walk) -> Iterator[exp.Expr]:
     try:
         tokens = grammar.tokenize(walk.sql)
     except TokenError as exc:
-        yield from _in_other_grammars(walk, 0, walk.sql, f"it cannot be read: {_clipped(str(exc).splitlines()[0])}", (1, 1))
+        message = f"it cannot be read: {_clipped(str(exc).splitlines()[0])}"
+        yield from _in_other_grammars(walk, 0, walk.sql, message, (1, 1))
         return
     if len(tokens) > MAX_TOKENS:
         raise TooLargeError(f"it has more than {MAX_TOKENS:,} words")

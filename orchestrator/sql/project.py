@@ -190,7 +190,7 @@ def _typed(columns: list[tuple[str, str | None]], known: Columns | None) -> tupl
 def _digest(*parts: str) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for part in parts:
-        digest.update(part.encode())
+        digest.update(part.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()
 
@@ -199,8 +199,8 @@ def _digest_of(tables: Sequence[TableSql]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for table in tables:
         rest = repr((table.name, table.added, table.known, table.closed, table.reason, table.home))
-        digest.update(rest.encode())
-        digest.update((table.sql or "").encode())
+        digest.update(rest.encode("utf-8", "surrogatepass"))
+        digest.update((table.sql or "").encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()
 

@@ -184,9 +184,4 @@ def test_what_is_called_untouched_is_the_same_row_for_row(capsys: pytest.Capture
     assert tally.edits["breaking"] < sum(tally.edits.values()) * 0.75  # a classifier that always gives up is sound too
 
 
-@pytest.mark.soak
-def test_what_is_called_untouched_is_the_same_over_thousands_of_edits() -> None:
-    print(f"\n{run(range(1_000, 7_000))}")
-
-
-__all__ = ["build", "touched_by"]
+__all__ = ["Tally", "build", "run", "touched_by"]

@@ -8,6 +8,8 @@ from typing import Any
 from orchestrator.sql.fingerprints import fingerprint, token_digest
 from orchestrator.sql.model import Change, Fingerprint
 
+CHANCE = "which rows there are depends on chance or on the time"
+
 
 def classify(
     old: str | Fingerprint,
@@ -65,7 +67,7 @@ def _by_parts(before: Fingerprint, after: Fingerprint) -> Change:
     if [name for name in old if name in new] != kept:
         return Change("breaking", reasons=("columns changed places: whoever reads them by position reads others",))
     if after.volatile_rows or before.volatile_rows:
-        return Change("breaking", reasons=("which rows there are depends on chance or on the time",))
+        return Change("breaking", reasons=(CHANCE,))
     # What depends on the time comes out differently whenever it is built again.
     volatile = tuple(name for name in kept if name in after.volatile_columns and name not in changed)
     touched = (*changed, *removed, *volatile)
@@ -76,6 +78,12 @@ def _by_parts(before: Fingerprint, after: Fingerprint) -> Change:
 
 
 def _unchanged(before: Fingerprint, after: Fingerprint) -> Change:
+    # What depends on chance or on the time is never proved to be the same: it is not, if it is built again.
+    if after.volatile_rows:
+        return Change("breaking", reasons=(CHANCE,))
+    if after.volatile_columns:
+        columns = tuple(dict.fromkeys(after.volatile_columns))
+        return Change("partial", columns=columns, reasons=_reasons((), (), (), columns))
     if before.ordered != after.ordered:
         return Change("metadata", reasons=("only the order of the rows changed",))
     return Change("unchanged", reasons=("only the way it is written changed",))

@@ -31,6 +31,8 @@ _VOLATILE_NAMES = frozenset(
         *("arbitrary", "reservoir_quantile", "write_log", "read_text", "read_blob"),
     )
 )
+_VOLATILE_ROWS = frozenset(("arbitrary", "reservoir_quantile", "read_text", "read_blob"))
+"""Those of them that take many rows, or give many."""
 _SPECIAL_TIMES = frozenset(("now", "today", "tomorrow", "yesterday"))
 _BY_ORDER = frozenset(
     (
@@ -103,9 +105,13 @@ def multiplies(node: exp.Expr) -> bool:
         if isinstance(found, (exp.UDTF, exp.ExplodingGenerateSeries, exp.GenerateSeries)):
             return True
         unknown = isinstance(found, (exp.Anonymous, exp.AnonymousAggFunc, exp.CombinedAggFunc))
-        if unknown and not _SCALAR.fullmatch(found.name.lower()):
+        if unknown and not _is_scalar(found.name.lower()):
             return True
     return False
+
+
+def _is_scalar(name: str) -> bool:
+    return bool(_SCALAR.fullmatch(name)) or (name in _VOLATILE_NAMES and name not in _VOLATILE_ROWS)
 
 
 def is_table_function(node: exp.Expr) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-ANALYZER_VERSION = 1
+ANALYZER_VERSION = 2
 """Raised whenever the same SQL would get another answer or fingerprint; what another one has cached is not used."""
 
 ColumnRef = tuple[str, str]

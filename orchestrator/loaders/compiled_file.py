@@ -121,7 +121,7 @@ def read_compiled_file(path: Path) -> CompiledFile:
             return CompiledFile()
         end = start + int.from_bytes(content[len(_MAGIC) : start], "little")
         index = _DECODER.decode(memoryview(content)[start:end])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return CompiledFile()
     texts = memoryview(content)[end:]
     whole = all(entry.at >= 0 and entry.at + entry.length <= len(texts) for entry in index.entries.values())

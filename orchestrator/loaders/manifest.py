@@ -219,7 +219,7 @@ def load_manifest(path: Path) -> Manifest:
         return build_manifest(path.read_bytes())
     except OSError as exc:
         raise DbtProjectError(f"cannot read the manifest: {exc.strerror}", at=str(path), fix="run `dbt parse`") from exc
-    except msgspec.DecodeError as exc:
+    except (UnicodeDecodeError, msgspec.DecodeError) as exc:
         raise DbtProjectError(
             f"the manifest is not valid: {exc}", at=str(path), fix="write it again with `dbt parse`"
         ) from exc

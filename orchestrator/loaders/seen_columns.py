@@ -46,7 +46,7 @@ def seen_in_warehouse(assets: Sequence[Asset], database: Database | None, *, cac
 def _read(file: Path) -> _Seen | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Seen)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return None
 
 

@@ -216,7 +216,7 @@ def _read(file: Path | None) -> _Stored:
     if file is not None:
         try:
             return msgspec.msgpack.decode(file.read_bytes(), type=_Stored)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError):
             pass
     return _Stored("", "", {})
 

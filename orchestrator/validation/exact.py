@@ -239,7 +239,7 @@ def _duckdb_version() -> str:
 def _read(file: Path | None) -> _Stored | None:
     try:
         return msgspec.msgpack.decode(file.read_bytes(), type=_Stored) if file is not None else None
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.definitions.keys import AssetKey
@@ -42,7 +42,7 @@ def column_impact(
     filtered = {step.column.asset for step in steps if step.column.column == ALL}
     reached = {step.column for step in steps} | {column}
     touched = {step.column.asset for step in steps}
-    opaque = _opaque(graph, columns, column, depth) - touched
+    opaque = _opaque(graph, columns, [ColumnStep(column, 0, ()), *steps], depth) - touched
     whole = filtered | opaque
     assets = tuple(key for key in graph.assets if key in touched | opaque)
     checks = tuple(check for check in graph.checks if _sees(check, reached, whole))
@@ -59,13 +59,20 @@ def column_impact(
     )
 
 
-def _opaque(graph: AssetGraph, columns: ColumnGraph, column: ColumnKey, depth: int | None) -> set[AssetKey]:
-    """What reads the asset and cannot be looked into: it must count as reached, with all that is made from it."""
+def _opaque(graph: AssetGraph, columns: ColumnGraph, steps: Iterable[ColumnStep], depth: int | None) -> set[AssetKey]:
+    """What reads one of the assets and cannot be looked into: it must count as reached, with all made from it."""
     found: set[AssetKey] = set()
-    for key in graph.downstream[column.asset]:
-        entry = columns[key]
-        if entry.reasons and not entry.sources and not entry.indirect:
-            found |= {key} | graph.descendants([key], depth=None if depth is None else max(depth - 1, 0))
+    nearest: dict[AssetKey, int] = {}
+    for step in steps:
+        nearest.setdefault(step.column.asset, step.distance)
+    for asset, distance in nearest.items():
+        left = None if depth is None else depth - distance - 1
+        if left is not None and left < 0:
+            continue
+        for key in graph.downstream[asset]:
+            entry = columns[key]
+            if entry.reasons and not entry.sources and not entry.indirect:
+                found |= {key} | graph.descendants([key], depth=left)
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -130,7 +131,7 @@ def _filters(columns: ColumnGraph, key: AssetKey) -> list[RenderableType]:
         return []
     shown = ", ".join(found[:FILTERS_SHOWN])
     rest = f" and {len(found) - FILTERS_SHOWN} more" if len(found) > FILTERS_SHOWN else ""
-    return [Text("\nWhich rows there are is decided by", style="title"), Text(f"  {shown}{rest}")]
+    return [Text("\nWhich rows there are is decided by", style="title"), indented(f"{shown}{rest}")]
 
 
 def _not_exact(
@@ -141,8 +142,13 @@ def _not_exact(
     keys: dict[AssetKey, None] = {}
     for way in ways:
         keys.update(dict.fromkeys(step.column.asset for step in columns.trace(column, direction=way, depth=depth)))
-    lines = [f"  {key}: {columns[key].reasons[0]}" for key in keys if columns[key].reasons]
-    return [Text("\nNot exact", style="title"), *(Text(line, style="quiet") for line in lines)] if lines else []
+    lines = [f"{key}: {columns[key].reasons[0]}" for key in keys if columns[key].reasons]
+    return [Text("\nNot exact", style="title"), *(indented(line, style="quiet") for line in lines)] if lines else []
+
+
+def indented(text: str, *, style: str = "") -> RenderableType:
+    """A paragraph with all its lines indented."""
+    return Padding(Text(text, style=style), (0, 0, 0, 2), expand=False)
 
 
 def columns_table(entry: AssetColumns) -> RenderableType:

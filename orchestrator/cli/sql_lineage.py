@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.columns import indented
 from orchestrator.cli.options import WorkspaceOptions
 from orchestrator.cli.output import make_console, print_json
 from orchestrator.errors import ConfigError, OrchestratorError
@@ -100,11 +101,11 @@ def sql_report(found: SqlLineage) -> RenderableType:
         parts += [Text("\nColumns", style="title"), grid]
     if found.indirect:
         listed = ", ".join(f"{table}.{column}" for table, column in found.indirect)
-        parts += [Text("\nWhich rows there are is decided by", style="title"), Text(f"  {listed}")]
+        parts += [Text("\nWhich rows there are is decided by", style="title"), indented(listed)]
     for item in found.diagnostics:
         parts.append(Text(f"\n{item.line}:{item.column}  {item.message}", style="bad"))
     said = {item.message for item in found.diagnostics}
     reasons = [reason for reason in found.reasons if reason not in said]
     if reasons:
-        parts += [Text("\nNot exact", style="title"), *(Text(f"  {reason}", style="quiet") for reason in reasons)]
+        parts += [Text("\nNot exact", style="title"), *(indented(reason, style="quiet") for reason in reasons)]
     return Group(*parts) if parts else Text("It reads and writes nothing.")

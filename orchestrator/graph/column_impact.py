@@ -71,7 +71,8 @@ def _opaque(graph: AssetGraph, columns: ColumnGraph, steps: Iterable[ColumnStep]
             continue
         for key in graph.downstream[asset]:
             entry = columns[key]
-            if entry.reasons and not entry.sources and not entry.indirect:
+            table = graph[key].kind == "asset"  # an action has no rows
+            if table and entry.reasons and not entry.sources and not entry.indirect:
                 found |= {key} | graph.descendants([key], depth=left)
     return found
 

@@ -256,6 +256,8 @@ class _Assembler:
             sources[name] = tuple((key, found, "copy") for key, found in same) or tuple(
                 (key, ALL, "expression") for key in upstream
             )
+        if not answer.closed:
+            sources[ALL] = tuple((key, ALL, "expression") for key in upstream)
         said = "Python is not followed: columns of the same name are taken for the same, others may come from any"
         return AssetColumns(
             key=asset.key,

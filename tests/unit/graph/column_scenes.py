@@ -22,6 +22,7 @@ ASSETS: AssetGraph = graph(
     asset("ml.d", ["marts.c"], engine="python", owners=("ml@example.com",)),
     asset("marts.e", ["raw.a"], owners=("ann@example.com",)),
     asset("marts.f", ["marts.c"]),
+    asset("ops.vacuum", ["marts.c"], engine="python", kind="action"),
     checks=[
         replace(check("unique_id", "staging.b"), column="id"),
         replace(check("cents_positive", "staging.b"), column="cents"),

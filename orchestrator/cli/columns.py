@@ -235,7 +235,7 @@ def column_impact_report(found: ColumnImpact) -> RenderableType:
         text = ((f"  {key}", "which rows it has is decided by it") for key in found.filtered)
         parts += [Text("\nRows", style="title"), _rows(text)]
     if found.checks:
-        parts += [Text("\nChecks", style="title"), _rows((f"  {item.name}", str(item.key)) for item in found.checks)]
+        parts += [Text("\nChecks", style="title"), _rows((f"  {item.key}", item.name) for item in found.checks)]
     if found.consumers:
         parts += [Text("\nWho looks at it", style="title")]
         parts.append(_rows((f"  {item.name}", f"{item.kind}  {', '.join(item.owners)}") for item in found.consumers))

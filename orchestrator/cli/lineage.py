@@ -65,7 +65,9 @@ def command(
     if file is not None:
         if key is not None:
             raise ConfigError("KEY and --file were both given", fix="give one of them")
+        _refuse({"--columns": columns, "--up": up, "--down": down, "--depth": depth}, "with --file", "assets")
         return lineage_of_file(options, file, dialect=dialect, schema=schema)
+    _refuse({"--dialect": dialect, "--schema": schema}, "without --file", "SQL in a file")
     if key is None:
         raise ConfigError("no asset was named", fix="`orchestrator lineage KEY`, or --file for SQL that is no asset")
     workspace = options.load()
@@ -81,6 +83,13 @@ def command(
     if not options.json:
         print_findings(workspace)
     return 0
+
+
+def _refuse(given: Mapping[str, object], how: str, about: str) -> None:
+    """Raises ConfigError at the first option that was given and says nothing here."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"{name} was given {how}", fix=f"leave it out: it is about {about}")
 
 
 def _show_asset(

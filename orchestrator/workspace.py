@@ -110,6 +110,13 @@ class Workspace:
         """The project that has a writer or check, by its id."""
         return self._project_of.get(id_)
 
+    def dbt_project_of(self, unique_id: str) -> DbtProject:
+        """The dbt project that has a node. Raises ConfigError for what no dbt project has."""
+        project = self.project_of(unique_id)
+        if project is None or project.dbt is None:
+            raise ConfigError(f"no dbt project here has '{unique_id}'", fix="add it to [tool.orchestrator]")
+        return project.dbt
+
     @cached_property
     def records(self) -> Records:
         """The store of what happened, opened for writing when first used."""

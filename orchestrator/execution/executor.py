@@ -9,9 +9,11 @@ import socket
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.dbt_engine.gate import NodeOutcome
@@ -26,6 +28,7 @@ from orchestrator.execution.ops import Op, build_ops
 from orchestrator.execution.publishing import publish_after_run
 from orchestrator.execution.python_steps import PythonSteps
 from orchestrator.execution.results import Listener, RunOptions, RunResult, StepWrapper, Unwrapped
+from orchestrator.execution.segments import Segment, cut_segments, within_segments
 from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.versions import Versions
 from orchestrator.resources.file_lock import writer_lock
@@ -33,6 +36,7 @@ from orchestrator.workspace import Workspace
 
 if TYPE_CHECKING:
     from orchestrator.dbt_engine.build import BuildResult
+    from orchestrator.resources.database import Database
 
 HEARTBEAT_S = 5.0
 STOPPED_EARLY = "stopped at the first failure"
@@ -85,6 +89,8 @@ class _Run:
     """What went wrong with the run as a whole."""
     crashed: bool = False
     """True when the executor itself met an error."""
+    segments: tuple[Segment, ...] = ()
+    """The invocations of dbt, in order."""
     journal: Journal = field(init=False)
     board: Board = field(init=False)
 
@@ -120,26 +126,28 @@ class _Run:
     @contextmanager
     def _warehouse(self) -> Iterator[None]:
         """The warehouse, opened while anything is built; of a file the only right to write it, and free afterwards."""
-        database = self.workspace.database
-        if database is None or self.plan.is_empty:
-            yield
-            return
+        databases = () if self.plan.is_empty else self._databases()
         with ExitStack() as held:
-            if database.file is not None:
+            for file in sorted(database.file for database in databases if database.file is not None):
                 held.enter_context(
                     writer_lock(
-                        database.file,
+                        file,
                         run_id=self.run_id,
                         timeout_s=self.workspace.config.lock_timeout_s,
                         on_wait=self.workspace.say,
                     )
                 )
-            try:
+            for database in databases:
+                held.callback(database.close)
                 if database.capabilities.quick_looks:
                     database.connect().close()  # opened now: what is wrong is one clear error, not one a step
-                yield
-            finally:
-                database.close()
+            yield
+
+    def _databases(self) -> tuple[Database, ...]:
+        """Those that the plan's steps and checks work on, each once."""
+        ids = [*(step.writer for step in self.plan.to_build), *self.plan.checks]
+        found = (self.workspace.database_of(id_) for id_ in ids)
+        return tuple({id(database): database for database in found if database is not None}.values())
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
@@ -187,8 +195,23 @@ class _Run:
             return build_ops(graph, self.plan, native=lambda _: frozenset())
         from orchestrator.dbt_engine.build import native_parents
 
-        manifest = self.workspace.dbt_manifest()
-        return build_ops(graph, self.plan, native=lambda unique_id: native_parents(manifest, unique_id))
+        workspace = self.workspace
+
+        @cache
+        def native(unique_id: str) -> frozenset[str]:
+            return native_parents(workspace.dbt_project_of(unique_id).dbt_manifest(), unique_id)
+
+        def project_of(unique_id: str) -> str:
+            return workspace.dbt_project_of(unique_id).name
+
+        ops = build_ops(graph, self.plan, native=native)
+        self.segments = cut_segments(ops, project_of=project_of, native=native)
+        if len(self.segments) < 2:
+            return ops
+        # What dbt orders by itself it orders inside one invocation.
+        together = {id_: frozenset(segment.ops) for segment in self.segments for id_ in segment.ops}
+        ops = build_ops(graph, self.plan, native=lambda id_: native(id_) & together.get(id_, frozenset()))
+        return within_segments(ops, self.segments)
 
     def _work(self) -> None:
         slots = threading.Semaphore(self._threads())
@@ -234,18 +257,31 @@ class _Run:
         return bool((graph.ancestors([op.key]) | {op.key} if op.check else graph.ancestors([op.key])) & dbt_keys)
 
     def _dbt(self, slots: threading.Semaphore) -> None:
-        """The dbt invocation; runs in a thread of its own."""
-        try:
-            self.wrap.dbt_invocation("dbt build", lambda: self._build(slots))
-        except BaseException as exc:  # noqa: BLE001  whatever happens to dbt, its ops must end and the run must not be green
-            self.problems.append(f"dbt: {exc}")
-        for op in self.board.ops.values():
-            if op.engine == "dbt" and op.id not in self.board.ends:
-                self._end_forgotten(op)
+        """The dbt invocations, one after the other; runs in a thread of its own."""
+        self._say_repeated_hooks()
+        for segment in self.segments:
+            name = f"dbt build {segment.project}" if len(self.segments) > 1 else "dbt build"
+            build = partial(self._build, segment, slots)
+            try:
+                if not self.board.cancelled.is_set():
+                    self.wrap.dbt_invocation(name, build)
+            except BaseException as exc:  # noqa: BLE001  whatever happens to dbt, its ops must end and the run must not be green
+                self.problems.append(f"dbt: {exc}")
+            for id_ in segment.ops:
+                if id_ not in self.board.ends:
+                    self._end_forgotten(self.board.ops[id_])
 
-    def _build(self, slots: threading.Semaphore) -> None:
+    def _say_repeated_hooks(self) -> None:
+        counts = Counter(segment.project for segment in self.segments)
+        for project in self.workspace.dbt_projects:
+            if counts[project.name] > 1 and project.operations:
+                line = f"the hooks of {project.name} run {counts[project.name]} times, once in each of its segments"
+                with suppress(RecordsError):
+                    self.journal.log(line)
+
+    def _build(self, segment: Segment, slots: threading.Semaphore) -> None:
         """One invocation, and another one for what failed and may be tried again, with what waits for it."""
-        nodes = [op.id for op in self.board.ops.values() if op.engine == "dbt"]
+        nodes = list(segment.ops)
         attempt = 1
         while nodes:
             listener = self._invoke(nodes, slots, attempt)
@@ -259,19 +295,21 @@ class _Run:
         from orchestrator.dbt_engine.build import build_nodes
 
         workspace = self.workspace
-        manifest = workspace.dbt_manifest()
+        project = workspace.dbt_project_of(nodes[0])
+        invocation, manifest = project.called, project.dbt_manifest()
+        database = workspace.database_of(nodes[0])
         listener = DbtSteps(
             graph=workspace.graph,
             board=self.board,
             journal=self.journal,
-            database=workspace.database,
-            compiled=compiled_paths(manifest, workspace.dbt_invocation.target_path),
-            keep_samples=workspace.keep_samples,
+            database=database,
+            compiled=compiled_paths(manifest, invocation.target_path),
+            keep_samples=database is not None and database.capabilities.local_file,
             attempt=attempt,
         )
         gated = sum(1 for node in nodes if not self.board.ops[node].needs <= set(self.board.ends))
         result = build_nodes(
-            workspace.dbt_invocation,
+            invocation,
             manifest,
             nodes=nodes,
             listener=listener,

@@ -62,6 +62,13 @@ class DbtProject:
     _manifest: Any = field(default=None, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    @property
+    def called(self) -> DbtInvocation:
+        """`invocation`. Raises DbtProjectError where there is none."""
+        if self.invocation is None:
+            raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
+        return self.invocation
+
     def dbt_manifest(self) -> Any:
         """dbt's own Manifest for `dbtRunner(manifest=…)`. An invocation spoils it: give it a deep copy.
 
@@ -71,9 +78,7 @@ class DbtProject:
 
         with self._guard:
             if self._manifest is None:
-                if self.invocation is None:
-                    raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
-                self._manifest = parse_project(self.invocation, write_json=False).manifest
+                self._manifest = parse_project(self.called, write_json=False).manifest
             return self._manifest
 
     def selected_by(self, selector: str) -> frozenset[str]:
@@ -83,13 +88,11 @@ class DbtProject:
         """
         from orchestrator.dbt_engine.selectors import select_nodes
 
-        if self.invocation is None:
-            raise DbtProjectError(f"the dbt project '{self.name}' cannot be loaded", fix="correct its errors")
-        state = read_state(self.invocation.target_path)
-        file = self.invocation.target_path / "selectors.json"
+        state = read_state(self.called.target_path)
+        file = self.called.target_path / "selectors.json"
         known = _read_selected(file, state.key) if state is not None else {}
         if selector not in known:
-            known[selector] = sorted(select_nodes(self.invocation, self.dbt_manifest(), selector=selector))
+            known[selector] = sorted(select_nodes(self.called, self.dbt_manifest(), selector=selector))
             if state is not None:
                 file.write_text(json.dumps({"key": state.key, "selected": known}), encoding="utf-8")
         return frozenset(known[selector])

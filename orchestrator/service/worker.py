@@ -51,8 +51,8 @@ class Runs:
         try:
             workspace = self._workspace(self._spec.environment)
             workspace.records.reap(workspace.environment, as_of=datetime.now(timezone.utc))
-            if workspace.project is not None and not workspace.errors:
-                workspace.dbt_manifest()
+            for project in workspace.dbt_projects if not workspace.errors else ():
+                project.dbt_manifest()
         except OrchestratorError:
             return  # the run that needs it will say so
 

@@ -20,8 +20,10 @@ from typing import Any
 
 from orchestrator.dbt import Models, Sources, SourceTables
 from orchestrator.definitions.assets import DbtReference, Definition, GraphReference, PythonAsset, Table
+from orchestrator.definitions.remote import ExternalPython, Shell
 from orchestrator.definitions.resources import Resource
 from orchestrator.graphs import Graph, GraphLayer
+from orchestrator.loaders.outside_code import describe_work
 from orchestrator.loaders.python_source import (
     COMPREHENSIONS,
     FUNCTIONS,
@@ -61,6 +63,10 @@ class CodeReading:
     """Calls that open a database past every resource; the targets are names such as `duckdb.connect`."""
     texts: set[str] = field(default_factory=set)
     """String constants of the code, such as file names."""
+    works: list[Shell | ExternalPython] = field(default_factory=list)
+    """Commands and scripts that are started, where they are objects of a module."""
+    starts: bool = False
+    """True where the code makes such an object itself: its `texts` may name files that are started."""
 
     @property
     def digest(self) -> str:
@@ -280,6 +286,13 @@ class _Reader:
                 self._members(value)
             case Definition():
                 self.read(value.fn)
+            case Shell() | ExternalPython():
+                self.reading.works.append(value)
+                self._keep(f"{fn.__module__}:{found.name}", describe_work(value))
+                for resource in value.resources.values():
+                    self._use(resource, fn, line)
+            case type() if value in (Shell, ExternalPython):
+                self.reading.starts = True
             case functools.partial():
                 self.read(value)
                 for item in (*value.args, *value.keywords.values()):

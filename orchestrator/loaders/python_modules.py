@@ -35,6 +35,7 @@ from orchestrator.graph.model import Asset, Check, UsedResource, Writer
 from orchestrator.loaders.code_reader import CodeReading, read_code
 from orchestrator.loaders.fragments import DraftAsset, DraftCheck, Fragment
 from orchestrator.loaders.module_resources import FoundResource, Resources, settings_errors
+from orchestrator.loaders.outside_code import files_named, files_of, read_files
 from orchestrator.loaders.private_modules import PrivateModules
 from orchestrator.loaders.python_jobs import find_jobs
 from orchestrator.loaders.python_kinds import file_formats, frame_kinds
@@ -252,6 +253,10 @@ class _Builder:
     def read(self, definition: Definition[..., Any]) -> CodeReading:
         if (known := self.readings.get(definition.id)) is None:
             known = read_code(definition.fn, is_project_file=self.where.is_own)
+            files = [file for work in known.works for file in files_of(work, root=self.root)]
+            if known.starts:
+                files += files_named(known.texts, root=self.root)
+            known.parts |= read_files(files, root=self.root)
             self.readings[definition.id] = known
         return known
 

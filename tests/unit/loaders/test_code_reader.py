@@ -370,3 +370,23 @@ def test_what_it_does_changes_the_code_version(read: Read, before: str, after: s
 
 def test_code_that_it_does_not_call_does_not_change_its_version(read: Read) -> None:
     assert digest(read, SAME) == digest(read, SAME + "\ndef other(): return 3")
+
+
+def test_work_that_runs_elsewhere_is_part_of_the_code(read: Read) -> None:
+    text = """
+        from orchestrator import ExternalPython, Shell
+        fit = ExternalPython("python3", script="fit.py", args=["{0}"], resources={{"warehouse": warehouse}})
+        def it(context):
+            return fit.run(context)
+    """
+    before, after = read(text.format("a"), name="first"), read(text.format("b"), name="first")
+    assert [work.label for work in before.works] == ["fit.py"]
+    assert before.digest != after.digest
+    assert [use.target for use in before.uses] == [Warehouse()]
+    assert not before.starts
+
+
+def test_work_that_a_function_makes_itself_names_its_files_there(read: Read) -> None:
+    reading = read("from orchestrator import Shell\ndef it(context):\n    return Shell('bin/upload').run(context)\n")
+    assert reading.starts
+    assert "bin/upload" in reading.texts

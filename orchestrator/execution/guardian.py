@@ -17,22 +17,38 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 LOOK_EVERY_S = 0.02
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+
+
+_LIBC: Any = None
+if sys.platform == "linux":
+    with contextlib.suppress(ImportError, OSError):
+        import ctypes
+
+        _LIBC = ctypes.CDLL(None)
 
 
 def guard(control: int, status: int, grace_s: float, passed: tuple[int, ...], command: list[str]) -> None:
     """Run `command` to its end, or to the end of `control`."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # a handler, and no SIG_IGN, which the command would inherit
-    _adopt_orphans()
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+    def begin() -> None:  # in the child, which has one thread, before it becomes the command
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with this process, whatever ends it
+        _tell(status, pid=os.getpid())
+
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=passed, start_new_session=True)
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, pass_fds=passed, start_new_session=True, preexec_fn=begin
+        )
     except OSError as exc:
         _tell(status, error=f"{exc.strerror or exc}", file=command[0] if exc.filename is None else str(exc.filename))
         return
-    _tell(status, pid=child.pid)
     threading.Thread(target=_stop_when_told, args=(control, child.pid, grace_s), daemon=True).start()
     code = child.wait()
     _end_group(child.pid, grace_s)
@@ -66,12 +82,9 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
-def _adopt_orphans() -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(ImportError, OSError, AttributeError):
-            import ctypes
-
-            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def _prctl(option: int, value: int) -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(option, value, 0, 0, 0)
 
 
 def _end_adopted() -> None:

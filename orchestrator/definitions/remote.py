@@ -29,7 +29,7 @@ class Shell:
             upload.run(context)         # upload = Shell(["bin/upload", "out"], env={"TOKEN": Secret.env("TOKEN")})
 
     Its output goes to the run's log, line by line; an exit code other than 0 fails the step. What it leaves running
-    when it ends is ended, too. Relative paths start at the workspace's root.
+    when it ends is ended, too. Relative paths start at the project's root.
 
     The command sees PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_*, TZ, TMPDIR, the variables named in `inherit`, and
     `env`; nothing else. A `Secret` in `env` gets to the command that way only: it is never on a command line, and where

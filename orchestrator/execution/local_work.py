@@ -157,9 +157,7 @@ def _python_argv(work: ExternalPython, root: Path) -> list[str]:
         return [python, "-m", str(work.module), *map(str, work.args)]
     script = root / work.script
     if not script.is_file():
-        raise ExternalWorkError(
-            f"there is no script {script}", fix="correct script=; it starts at the workspace's root"
-        )
+        raise ExternalWorkError(f"there is no script {script}", fix="correct script=; it starts at the project's root")
     return [python, str(script), *map(str, work.args)]
 
 

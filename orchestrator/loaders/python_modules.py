@@ -253,10 +253,10 @@ class _Builder:
     def read(self, definition: Definition[..., Any]) -> CodeReading:
         if (known := self.readings.get(definition.id)) is None:
             known = read_code(definition.fn, is_project_file=self.where.is_own)
-            files = [file for work in known.works for file in files_of(work, root=self.root)]
+            files = [file for work in known.works for file in files_of(work, root=self.where.root)]
             if known.starts:
-                files += files_named(known.texts, root=self.root)
-            known.parts |= read_files(files, root=self.root)
+                files += files_named(known.texts, root=self.where.root)
+            known.parts |= read_files(files, root=self.where.root)
             self.readings[definition.id] = known
         return known
 

@@ -99,7 +99,7 @@ PYTHON = """
         pod.run(context, store=f"file://{ROOT}/bucket/orchestrator", parameters={"out": f"{ROOT}/bucket/scores.jsonl"})
         return [json.loads(line) for line in (ROOT / "bucket" / "scores.jsonl").read_text().splitlines()]
 
-    stubborn = Shell("trap '' TERM; sleep 1000 & echo working; while true; do sleep 1; done", env={"MARK": ROOT.name})
+    stubborn = Shell("trap '' TERM; sleep 1000 & echo working; while true; do sleep 1; done", env={"MARK": str(ROOT)})
 
     @action(timeout_s=60)
     def endless(context: Context):
@@ -337,7 +337,7 @@ def processes_of(elsewhere: Elsewhere) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("MARK") == elsewhere.root.name:
+            if process.environ().get("MARK") == str(elsewhere.root):
                 found.append(" ".join(process.cmdline()))
         except psutil.Error:
             continue

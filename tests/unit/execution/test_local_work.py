@@ -183,7 +183,7 @@ def test_a_command_that_fails_shows_its_last_words(attempted: Attempted) -> None
         ),
         (
             ExternalPython("python3", script="nowhere.py"),
-            "there is no script {root}/nowhere.py\n  fix: correct script=; it starts at the workspace's root",
+            "there is no script {root}/nowhere.py\n  fix: correct script=; it starts at the project's root",
         ),
         (
             ExternalPython("venv/bin/python", module="job"),

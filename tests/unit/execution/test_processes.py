@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -38,7 +39,7 @@ class Ran:
 
 def start(directory: Path, command: str | list[str], *, grace_s: float = 0.3, env: dict[str, str] | None = None) -> Ran:
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
-    environ = {"PATH": os.environ["PATH"], "MARK": directory.name, **(env or {})}
+    environ = {"PATH": os.environ["PATH"], "MARK": str(directory), **(env or {})}
     lines: Lines = []
     process = GuardedProcess(
         Command(argv, environ, directory, grace_s=grace_s),
@@ -49,15 +50,17 @@ def start(directory: Path, command: str | list[str], *, grace_s: float = 0.3, en
 
 
 def left_over(directory: Path) -> list[str]:
-    """Processes of this test that are still there, zombies included."""
+    """Processes of this test that are still there, and children of ours that nobody has waited for."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if process.ppid() == os.getpid() or process.environ().get("MARK") == directory.name:
-                found.append(f"{process.pid} {process.status()} {process.cmdline()}")
-        except psutil.Error:
-            continue
-    return [line for line in found if directory.name in line or "guardian" in line or "sleep" in line]
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                ours = process.ppid() == os.getpid()
+            else:
+                ours = process.environ().get("MARK") == str(directory)
+            if ours:
+                found.append(f"{process.pid} {process.status()} {process.name()}")
+    return found
 
 
 def test_output_comes_line_by_line_from_both_streams(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ def test_a_callback_that_fails_ends_the_command_and_is_raised(tmp_path: Path) ->
         raise OSError("the records are full")
 
     process = GuardedProcess(
-        Command(["/bin/sh", "-c", "echo x; sleep 1000"], {"PATH": os.environ["PATH"], "MARK": tmp_path.name}, tmp_path),
+        Command(["/bin/sh", "-c", "echo x; sleep 1000"], {"PATH": os.environ["PATH"], "MARK": str(tmp_path)}, tmp_path),
         lines=refuse,
     )
     process.start()
@@ -216,7 +219,7 @@ def parent(tmp_path: Path) -> subprocess.Popen[str]:
     """Another process that runs a stubborn command."""
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path), STUBBORN],
-        env={**os.environ, "MARK": tmp_path.name},
+        env={**os.environ, "MARK": str(tmp_path)},
         cwd=Path(__file__).parents[3],
         stdout=subprocess.PIPE,
         text=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -52,7 +52,8 @@ class AssetColumns:
     diagnostics: tuple[Diagnostic, ...] = ()
     """What a database would refuse in the compiled SQL."""
     reads: tuple[AssetKey, ...] = ()
-    """The assets that the SQL reads, whatever it takes from them."""
+    """The assets that the SQL reads, whatever it takes from them: all that `sources` and `indirect` name, but for
+    itself. Empty for what is not SQL."""
     unknown_reads: tuple[str, ...] = ()
     """Relations in the SQL that are no asset."""
 
@@ -100,26 +101,53 @@ class ColumnGraph:
         target = ColumnKey(key, ALL)
         return tuple(ColumnEdge(ColumnKey(other, name), target, "indirect") for other, name in self[key].indirect)
 
-    @cached_property
-    def _readers(self) -> Mapping[AssetKey, tuple[ColumnEdge, ...]]:
-        found: dict[AssetKey, list[ColumnEdge]] = {}
-        for key, entry in self.assets.items():
-            for name, sources in entry.sources.items():
-                for other, column, kind in sources:
-                    edge = ColumnEdge(ColumnKey(other, column), ColumnKey(key, name), kind)
-                    found.setdefault(other, []).append(edge)
-            for edge in self.filters(key):
-                found.setdefault(edge.source.asset, []).append(edge)
-        return {key: tuple(edges) for key, edges in found.items()}
-
     def readers(self, column: ColumnKey) -> tuple[ColumnEdge, ...]:
         """What comes from a column directly, rows that it filters included. `*` on either side matches any column."""
         lowered = column.column.lower()
         return tuple(
             edge
-            for edge in self._readers.get(column.asset, ())
+            for edge in self._edges_from(column.asset)
             if ALL in (lowered, edge.source.column) or edge.source.column.lower() == lowered
         )
+
+    def _edges_from(self, key: AssetKey) -> Sequence[ColumnEdge]:
+        """All edges that leave an asset. Made when first asked for: a question is about few assets of many."""
+        if key not in self._edges:
+            readers = (key, *self._reading.get(key, ()))
+            self._edges[key] = [edge for reader in readers for edge in self._edges_into(reader).get(key, ())]
+        return self._edges[key]
+
+    def _edges_into(self, key: AssetKey) -> Mapping[AssetKey, list[ColumnEdge]]:
+        """{asset: edges that lead from it into `key`}"""
+        if key not in self._by_source:
+            found: dict[AssetKey, list[ColumnEdge]] = {}
+            for name, sources in self[key].sources.items():
+                target = ColumnKey(key, name)
+                for other, column, kind in sources:
+                    found.setdefault(other, []).append(ColumnEdge(ColumnKey(other, column), target, kind))
+            for edge in self.filters(key):
+                found.setdefault(edge.source.asset, []).append(edge)
+            self._by_source[key] = found
+        return self._by_source[key]
+
+    @cached_property
+    def _reading(self) -> Mapping[AssetKey, list[AssetKey]]:
+        """{asset: the other ones that something in it leads to}"""
+        found: dict[AssetKey, list[AssetKey]] = {}
+        for key, entry in self.assets.items():
+            named = (source[0] for sources in entry.sources.values() for source in sources)
+            for other in entry.reads or dict.fromkeys(named):
+                if other != key:
+                    found.setdefault(other, []).append(key)
+        return found
+
+    @cached_property
+    def _edges(self) -> dict[AssetKey, list[ColumnEdge]]:
+        return {}
+
+    @cached_property
+    def _by_source(self) -> dict[AssetKey, Mapping[AssetKey, list[ColumnEdge]]]:
+        return {}
 
     def trace(
         self, start: ColumnKey, *, direction: Literal["up", "down"], depth: int | None = None, filters: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,40 @@ def _read_catalog(project: DbtProject) -> Mapping[str, Columns]:
         return {}
 
 
+class _Keys(dict[str, AssetKey | None]):
+    """{table: the asset that it is}; each is looked for once, when it is asked for first."""
+
+    def __init__(self, resolve: Callable[[str], AssetKey | None]) -> None:
+        super().__init__()
+        self.resolve = resolve
+
+    def __missing__(self, table: str) -> AssetKey | None:
+        found = self[table] = self.resolve(table)
+        return found
+
+
+class _Sources(Mapping[str, tuple[tuple[AssetKey, str, EdgeKind], ...]]):
+    """{column: (asset, column, how) of all that it comes from}, made of an answer about tables as it is asked for.
+
+    A thousand models have eighty thousand edges, and a question follows a hundred of them.
+    """
+
+    __slots__ = ("_answer", "_keys")
+
+    def __init__(self, answer: Mapping[str, tuple[tuple[str, str, EdgeKind], ...]], keys: _Keys) -> None:
+        self._answer, self._keys = answer, keys
+
+    def __getitem__(self, column: str) -> tuple[tuple[AssetKey, str, EdgeKind], ...]:
+        resolved = [(self._keys[table], name, kind) for table, name, kind in self._answer[column]]
+        return tuple((key, name, kind) for key, name, kind in resolved if key is not None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._answer)
+
+    def __len__(self) -> int:
+        return len(self._answer)
+
+
 class _Assembler:
     """Answers about tables, as answers about assets."""
 
@@ -210,7 +244,7 @@ class _Assembler:
         self._ends: dict[str, list[AssetKey]] = {}
         for name, key in self.by_name.items():
             self._ends.setdefault(name.rpartition(".")[2], []).append(key)
-        self._resolved: dict[str, AssetKey | None] = {}
+        self.keys = _Keys(self._resolve)
 
     def graph_of_columns(self) -> ColumnGraph:
         made: dict[AssetKey, AssetColumns] = {}
@@ -221,29 +255,19 @@ class _Assembler:
 
     def _asset(self, asset: Asset) -> AssetColumns:
         answer = self.found[relation_name(asset)]
-        unknown: dict[str, None] = {}
-        reads: dict[AssetKey, None] = {}
-        sources: dict[str, tuple[tuple[AssetKey, str, EdgeKind], ...]] = {}
-        for column, refs in answer.sources.items():
-            resolved = [(self.asset_of(table), name, kind) for table, name, kind in refs]
-            sources[column] = tuple((key, name, kind) for key, name, kind in resolved if key is not None)
-        indirect = [(self.asset_of(table), name) for table, name in answer.indirect]
-        for table in answer.reads:
-            if (read := self.asset_of(table)) is None:
-                unknown[table] = None
-            else:
-                reads[read] = None
+        resolved = [(table, self.keys[table]) for table in answer.reads]
+        indirect = [(self.keys[table], name) for table, name in answer.indirect]
         return AssetColumns(
             key=asset.key,
             names=tuple(name for name, _ in answer.columns),
             types={name: kind for name, kind in answer.columns if kind},
-            sources=sources,
+            sources=_Sources(answer.sources, self.keys),
             indirect=tuple((key, name) for key, name in indirect if key is not None),
             complete=answer.closed,
             reasons=answer.reasons,
             diagnostics=answer.diagnostics,
-            reads=tuple(reads),
-            unknown_reads=tuple(unknown),
+            reads=tuple(dict.fromkeys(key for _, key in resolved if key is not None)),
+            unknown_reads=tuple(table for table, key in resolved if key is None),
         )
 
     def _python(self, asset: Asset, made: Mapping[AssetKey, AssetColumns]) -> AssetColumns:
@@ -268,13 +292,9 @@ class _Assembler:
             reasons=(*answer.reasons, *((said,) if upstream else ())),
         )
 
-    def asset_of(self, table: str) -> AssetKey | None:
+    def _resolve(self, name: str) -> AssetKey | None:
         """The asset that a relation in SQL is; by the end of its name where that is enough to tell."""
-        if table not in self._resolved:
-            self._resolved[table] = self._resolve(table.lower())
-        return self._resolved[table]
-
-    def _resolve(self, table: str) -> AssetKey | None:
+        table = name.lower()
         if (exact := self.by_name.get(table)) is not None:
             return exact
         parts = table.split(".")

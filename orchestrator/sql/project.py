@@ -64,6 +64,9 @@ class TableColumns(msgspec.Struct, frozen=True, array_like=True):
 
 class _Entry(msgspec.Struct, array_like=True):
     text: str
+    """Digest of the table as it was given."""
+    output: str
+    """Digest of its columns."""
     seen: dict[str, str]
     """{table that it read: digest of its columns}"""
     answer: TableColumns
@@ -93,12 +96,13 @@ def analyze_tables(
     versions = f"{ANALYZER_VERSION} {_sqlglot_version()} {dialect} {default_db} {default_schema}"
     if stored.versions != versions:
         stored = _Stored(versions, "", {})
-    whole = _digest_of(tables)
+    texts = [_digest_of(table) for table in tables]
+    whole = _digest(*texts)
     if stored.whole == whole:
         return {name: entry.answer for name, entry in stored.entries.items()}
     work = _Work(dialect_of(dialect), default_db, default_schema, stored.entries)
-    for at, table in enumerate(tables):
-        work.add(table)
+    for at, (table, text) in enumerate(zip(tables, texts, strict=True)):
+        work.add(table, text)
         progress(at + 1, len(tables))
     if cache is not None:
         keep(cache, msgspec.msgpack.encode(_Stored(versions, whole, work.entries)))
@@ -117,22 +121,19 @@ class _Work:
         self.schema = Schema({})
         self.digests: dict[str, str] = {}
 
-    def add(self, table: TableSql) -> None:
-        """Analyse a table, or take the answer from before."""
-        text = _digest(
-            table.sql or "", repr(table.added), repr(table.known), str(table.closed), table.reason, table.name,
-            *((repr(table.home),) if table.home is not None else ()),
-        )  # fmt: skip
+    def add(self, table: TableSql, text: str) -> None:
+        """Analyse a table whose digest is `text`, or take the answer from before."""
         old = self.old.get(table.name)
         if old is not None and old.text == text and all(self.seen(name) == was for name, was in old.seen.items()):
             entry = old
         else:
             answer = self.analysed(table)
-            entry = _Entry(text, {name: self.seen(name) for name in answer.reads}, answer)
+            output = _digest(repr(answer.columns), str(answer.closed))
+            entry = _Entry(text, output, {name: self.seen(name) for name in answer.reads}, answer)
         self.entries[table.name] = entry
         parts = tuple(table.name.split("."))
         self.schema.add(parts, entry.answer.columns, closed=entry.answer.closed)
-        self.digests[table.name] = _digest(repr(entry.answer.columns), str(entry.answer.closed))
+        self.digests[table.name] = entry.output
 
     def seen(self, name: str) -> str:
         """The digest of a table's columns as they are known now; empty for a table that nobody knows."""
@@ -195,14 +196,9 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def _digest_of(tables: Sequence[TableSql]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for table in tables:
-        rest = repr((table.name, table.added, table.known, table.closed, table.reason, table.home))
-        digest.update(rest.encode("utf-8", "surrogatepass"))
-        digest.update((table.sql or "").encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-    return digest.hexdigest()
+def _digest_of(table: TableSql) -> str:
+    rest = repr((table.name, table.added, table.known, table.closed, table.reason, table.home))
+    return _digest(table.sql or "", rest)
 
 
 def _sqlglot_version() -> str:

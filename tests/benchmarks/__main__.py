@@ -3,6 +3,7 @@
     BENCH_SIZES=10,100   models of the generated projects; default 10,100,500
     BENCH_REPEATS=5      how often each is measured; default 3
     BENCH_PREFECT=0      leave Prefect's surcharge out
+    BENCH_SQL=0          leave the analysis of SQL out; `only` leaves everything else out
 
 Ends with 1 when a target is missed.
 """
@@ -17,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from tests.benchmarks.report import build_document, build_table, write_document
+from tests.benchmarks.sql_suite import SqlRows
 from tests.benchmarks.suite import Row, Suite
 
 RESULTS = Path("bench-results.json")
@@ -35,11 +37,15 @@ def main() -> int:
 
 
 def _measure_all(suite: Suite, sizes: list[int]) -> Iterator[Row]:
-    yield from suite.startup()
-    for size in sizes:
-        yield from suite.project(size)
-    if sizes and os.environ.get("BENCH_PREFECT", "1") != "0":
-        yield from suite.prefect(min(sizes))
+    sql = os.environ.get("BENCH_SQL", "1")
+    if sql != "only":
+        yield from suite.startup()
+        for size in sizes:
+            yield from suite.project(size)
+        if sizes and os.environ.get("BENCH_PREFECT", "1") != "0":
+            yield from suite.prefect(min(sizes))
+    if sql != "0":
+        yield from SqlRows(suite).all()
 
 
 def _say(line: str) -> None:

@@ -16,7 +16,7 @@ from tests.benchmarks.measure import median
 from tests.benchmarks.suite import Row
 
 SCHEMA_VERSION = 1
-VERSIONS = ("dbt-orchestrator", "dbt-core", "dbt-duckdb", "duckdb", "prefect")
+VERSIONS = ("dbt-orchestrator", "dbt-core", "dbt-duckdb", "duckdb", "prefect", "sqlglot")
 
 
 def build_document(rows: Sequence[Row], *, repeats: int, as_of: datetime) -> dict[str, Any]:
@@ -46,8 +46,10 @@ def build_table(rows: Sequence[Row]) -> str:
     lines = [f"{'measurement':38}{'ours':>6}{'dbt':>10}{'value':>11}{'target':>9}"]
     for row in rows:
         line = f"{row.name:38}{_middle(row.ours):>6}{_middle(row.theirs):>10}"
-        value, limit = (_shown(row.value, row.unit), _shown(row.limit, row.unit)) if row.unit else ("", "")
-        lines.append(f"{line}{value:>11}{limit:>9}  {'ok' if row.met else 'MISSED'}")
+        value = _shown(row.value, row.unit) if row.unit else ""
+        limit = _shown(row.limit, row.unit) if row.unit and row.limit is not None else ""
+        verdict = "" if row.limit is None else "ok" if row.met else "MISSED"
+        lines.append(f"{line}{value:>11}{limit:>9}  {verdict}".rstrip())
     return "\n".join(lines)
 
 

@@ -33,7 +33,8 @@ class Row:
 
     name: str
     value: float
-    limit: float
+    limit: float | None
+    """None where there is no target."""
     unit: Unit
     ours: tuple[float, ...] = ()
     theirs: tuple[float, ...] = ()
@@ -42,7 +43,7 @@ class Row:
     @property
     def met(self) -> bool:
         """True when the target is met."""
-        return self.value <= self.limit
+        return self.limit is None or self.value <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,19 @@ class Suite:
 
     def startup(self) -> Iterator[Row]:
         """Commands that must be instant."""
-        python = str(self.bin / "python")
         for name, command, limit in (
-            ("import orchestrator", [python, "-c", "import orchestrator"], 0.15),
-            ("--version", [self._orchestrator, "--version"], 0.25),
-            ("--help", [self._orchestrator, "--help"], 0.25),
+            ("import orchestrator", [self.python, "-c", "import orchestrator"], 0.15),
+            ("--version", [self.orchestrator, "--version"], 0.25),
+            ("--help", [self.orchestrator, "--help"], 0.25),
         ):
             self.progress(name)
-            self._once(command, self.place)
-            samples = [self._once(command, self.place) for _ in range(self.repeats)]
-            yield _cpu_row(name, samples, limit)
+            self.once(command, self.place)
+            samples = [self.once(command, self.place) for _ in range(self.repeats)]
+            yield cpu_row(name, samples, limit)
 
     def project(self, models: int) -> Iterator[Row]:
         """`run` against `dbt build`, the warm `ls`, memory, and whether the file is free afterwards."""
-        directory = self._warm_project(models)
+        directory = self.warm_project(models)
         ours, theirs = [], []
         for repeat in range(self.repeats):
             self.progress(f"{models} models, {repeat + 1} of {self.repeats}")
@@ -90,13 +90,13 @@ class Suite:
 
     def prefect(self, models: int) -> Iterator[Row]:
         """What a run through a running Prefect server costs more: ours and the server's work, without its idling."""
-        directory = self._warm_project(models)
+        directory = self.warm_project(models)
         with (
             tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as home,
             _prefect_server(self.bin, Path(home)) as (url, server),
         ):
             (directory / "orchestrator.toml").write_text(f'dbt = "."\n[prefect]\napi_url = "{url}"\n', encoding="utf-8")
-            flow = [self._orchestrator, "run", "--engine", "prefect"]
+            flow = [self.orchestrator, "run", "--engine", "prefect"]
             self.progress(f"Prefect, {models} models, warming up")
             self._build(directory, flow, PREFECT_HOME=home)
             idle = _idle_rate(server)
@@ -118,7 +118,7 @@ class Suite:
             theirs=tuple(apart),
         )
 
-    def _warm_project(self, models: int) -> Path:
+    def warm_project(self, models: int) -> Path:
         """A project that both sides have built once: parse caches are warm, as on any day but the first."""
         directory = self.place / f"models_{models}"
         if not directory.exists():
@@ -131,38 +131,46 @@ class Suite:
 
     def _build(self, directory: Path, command: Sequence[str], **environment: str) -> Sample:
         shutil.copyfile(directory / "fresh.duckdb", directory / WAREHOUSE)
-        return self._once(command, directory, **environment)
+        return self.once(command, directory, **environment)
 
-    def _once(self, command: Sequence[str], directory: Path, **environment: str) -> Sample:
+    def once(self, command: Sequence[str], directory: Path, **environment: str) -> Sample:
+        """One execution."""
         return measure(command, cwd=directory, environment=clean_environment(**environment))
 
     def _listing(self, directory: Path, models: int) -> Row:
-        command = [self._orchestrator, "ls"]
-        self._once(command, directory)
-        samples = [self._once(command, directory) for _ in range(self.repeats)]
-        return _cpu_row(f"warm ls, {models} models", samples, 0.7)
+        command = [self.orchestrator, "ls"]
+        self.once(command, directory)
+        samples = [self.once(command, directory) for _ in range(self.repeats)]
+        return cpu_row(f"warm ls, {models} models", samples, 0.7)
 
     def _file_is_free(self, directory: Path, models: int) -> Row:
         """A run, and at once another process that writes to the same file; it fails if anything still holds it."""
         write = "import duckdb; duckdb.connect('warehouse.duckdb').execute('create table main.proof as select 1')"
         self._build(directory, self._run)
-        self._once([str(self.bin / "python"), "-c", write], directory)
+        self.once([self.python, "-c", write], directory)
         return Row(name=f"DuckDB file free after a run, {models} models", value=0, limit=0, unit="")
 
     @property
-    def _orchestrator(self) -> str:
+    def python(self) -> str:
+        """The interpreter."""
+        return str(self.bin / "python")
+
+    @property
+    def orchestrator(self) -> str:
+        """The command."""
         return str(self.bin / "orchestrator")
 
     @property
     def _run(self) -> list[str]:
-        return [self._orchestrator, "run", "--engine", "local"]
+        return [self.orchestrator, "run", "--engine", "local"]
 
     @property
     def _dbt(self) -> list[str]:
         return [str(self.bin / "dbt"), "build"]
 
 
-def _cpu_row(name: str, samples: Sequence[Sample], limit: float) -> Row:
+def cpu_row(name: str, samples: Sequence[Sample], limit: float | None) -> Row:
+    """The median of CPU seconds."""
     figures = tuple(sample.cpu_s for sample in samples)
     return Row(name=name, value=median(figures), limit=limit, unit="CPU-s", ours=figures)
 

@@ -332,7 +332,7 @@ def _unnest(scope: Scope, node: exp.Unnest) -> None:
         items.insert(0, Field(dialect.column(path[-1] if path else "unnest"), everything))
     if dialect.name == "bigquery" or not columns:
         items.append(Rest(sources=everything, greedy=False))
-    scope.bind(Bound(path, _called(scope, node, items)))
+    scope.bind(Bound(path, _called(scope, node, items), element=dialect.name == "bigquery"))
 
 
 def _called(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Relation:

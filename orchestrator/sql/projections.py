@@ -28,8 +28,10 @@ def project(scope: Scope, select: exp.Select) -> Items:
         made = _expanded(scope, node)
         items += made
         scope.projected += [node] * len(made)
-        if isinstance(node, exp.Alias) and len(made) == 1 and isinstance(made[0], Field):
-            scope.aliases.setdefault(made[0].name, made[0])
+        if len(made) == 1 and isinstance(made[0], Field):
+            scope.outputs.setdefault(made[0].name, made[0])
+            if isinstance(node, exp.Alias):
+                scope.aliases.setdefault(made[0].name, made[0])
     if excluded:
         items = _without(items, {_column_name(scope, item) for item in excluded})
     return items

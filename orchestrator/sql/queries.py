@@ -285,6 +285,7 @@ def _rows(scope: Scope, select: exp.Select, items: list[Field | Rest]) -> None:
         if (clause := arguments.get(name)) is not None:
             depend(scope, [clause])
     scope.aliases_seen = True
+    scope.outputs_seen = dialect.name == "bigquery"
     if (group := arguments.get("group")) is not None:
         _group(scope, group, items)
     scope.aliases_seen = dialect.alias_in_having
@@ -293,7 +294,8 @@ def _rows(scope: Scope, select: exp.Select, items: list[Field | Rest]) -> None:
     depend(scope, [arguments.get("qualify")])
     if (distinct := arguments.get("distinct")) is not None:
         if (on := distinct.args.get("on")) is not None:
-            depend(scope, [on])
+            for node in on.expressions if isinstance(on, exp.Tuple) else (on,):
+                scope.depend(_output(scope, node, items) or evaluate(scope, node, kind=EXPRESSION))
             _order(scope, select, items)
         else:
             scope.depend(merged(_of(item) for item in items))
@@ -320,7 +322,7 @@ def _look(scope: Scope, select: exp.Select) -> None:
 def _of_output(scope: Scope, ordered: exp.Expr) -> bool:
     node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
     if isinstance(node, exp.Column) and node.args.get("table") is None and isinstance(node.this, exp.Identifier):
-        return scope.walk.dialect.column(node.name, quoted=bool(node.this.args.get("quoted"))) in scope.aliases
+        return scope.walk.dialect.column(node.name, quoted=bool(node.this.args.get("quoted"))) in scope.outputs
     return isinstance(node, exp.Literal)
 
 
@@ -339,7 +341,7 @@ def _output(scope: Scope, node: exp.Expr, items: list[Field | Rest]) -> Sources:
     if isinstance(node, exp.Var) and node.name.upper() == "ALL":
         return merged(_of(item) for item in items)
     if isinstance(node, exp.Column) and node.args.get("table") is None and isinstance(node.this, exp.Identifier):
-        alias = scope.aliases.get(scope.walk.dialect.column(node.name, quoted=bool(node.this.args.get("quoted"))))
+        alias = scope.outputs.get(scope.walk.dialect.column(node.name, quoted=bool(node.this.args.get("quoted"))))
         return alias.sources if alias is not None else NOTHING
     return NOTHING
 

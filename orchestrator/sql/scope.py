@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,8 @@ _ALWAYS_THERE = frozenset(
     )
 )
 """Columns that no schema lists: of rows, files, partitions, and functions that are called without parentheses."""
+_HEXADECIMAL = re.compile("0x[0-9a-f]*", re.IGNORECASE)
+"""A number or bytes, which a grammar that has no such literal takes for a name."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,8 @@ class Bound:
     """False for the right side of a semi join: no column of it comes out."""
     hidden: frozenset[str] = frozenset()
     """Columns that `*` does not repeat, since USING has merged them."""
+    element: bool = False
+    """True for BigQuery's `unnest(…) as x`: x is each element, and goes before a column x of another table."""
 
     def is_called(self, path: tuple[str, ...]) -> bool:
         """True if `path` names it."""
@@ -60,10 +65,14 @@ class Scope:
     merged: dict[str, Field] = field(default_factory=dict)
     """{column of USING: the one column that is left of the two}"""
     aliases: dict[str, Field] = field(default_factory=dict)
+    outputs: dict[str, Field] = field(default_factory=dict)
+    """{name of what SELECT produces: what it is}, for columns without an alias too."""
     pending: dict[str, exp.Expr] = field(default_factory=dict)
     """{alias that is given later: its expression}, in dialects that allow that"""
     aliases_seen: bool = False
     """True where the clause at hand may use the names that SELECT gives."""
+    outputs_seen: bool = False
+    """True where a name that several tables have means what SELECT produces under that name."""
     projected: list[exp.Expr] = field(default_factory=list)
     """The projection behind each output column."""
     windows: dict[str, exp.Expr] = field(default_factory=dict)
@@ -104,6 +113,8 @@ class Scope:
         if (row := self._row(name)) is not None:
             return row
         if name.lower() in _ALWAYS_THERE or name.lower() in self.walk.variables or self.walk.procedural:
+            return Field(name, {})
+        if _HEXADECIMAL.fullmatch(name) and _is_bare(node):
             return Field(name, {})
         self._unknown(name, node)
         starred = [bound for bound in self.bounds if bound.starred]
@@ -161,6 +172,11 @@ class Scope:
         return None
 
     def _ambiguous(self, name: str, node: exp.Identifier, known: list[tuple[Bound, Field]]) -> Field:
+        elements = [item for bound, item in known if bound.element]
+        if len(elements) == 1:
+            return elements[0]
+        if self.outputs_seen and name in self.outputs:
+            return self.outputs[name]
         labels = _listed([bound.label for bound, _ in known])
         self.walk.complain("ambiguous_column", f"{name} is a column of {labels}", node, name=name)
         self.walk.unsure(f"{name} is ambiguous: {labels} have it")
@@ -300,6 +316,12 @@ class Scope:
     def depend(self, sources: Sources) -> None:
         """Note what decides about rows."""
         add(self.indirect, sources)
+
+
+def _is_bare(node: exp.Identifier) -> bool:
+    """True where a name stands without quotes. That it is quoted is said of a lone `0x` as well; its length tells."""
+    start, end = node.meta.get("start"), node.meta.get("end")
+    return not node.args.get("quoted") or (start is not None and end is not None and end - start < len(node.name))
 
 
 def _missing(bound: Bound, column: str) -> Sources:

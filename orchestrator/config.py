@@ -163,7 +163,8 @@ def _checked(root: Path, file: SettingsFile) -> Config:
             return ()
 
     name = str(settings.get("name", root.name))
-    own = _own_project(name, root, at, dbt=names("dbt"), python=names("python"), errors=errors)
+    beside = (".",) if (root / "dbt_project.yml").is_file() else ()
+    own = _own_project(name, root, at, dbt=names("dbt", beside), python=names("python"), errors=errors)
     others: tuple[ProjectSettings, ...] = ()
     publish: PublishSettings | None = None
     try:

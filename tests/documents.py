@@ -4,7 +4,11 @@
     ```console                            `$ command` lines are run; what follows is what they print
     ```python                             the block is executed
     <!-- starts from: shop -->            the directory begins as a copy of tests/fixtures/documents/shop
+    <!-- before: command -->              what has happened before the next block, and the reader does not see
     <!-- not executed: reason -->         the next block is left alone
+    <!-- executed by: test -->            as well, because that test of tests/integration/test_docs.py does it
+
+A console block in which no line begins with `$` is commands, one a line. Python with `>>>` is compared as a doctest.
 
 In what is printed `…` stands for anything, and a line of `…` for any lines. Blocks of other languages are text, unless
 they are files.
@@ -26,7 +30,7 @@ BEGINNINGS = ROOT / "tests/fixtures/documents"
 EXECUTED = ("console", "python", "sh", "bash")
 TIMEOUT_S = 300
 _PIECE = re.compile(
-    r"^<!-- *(?P<word>starts from|not executed): *(?P<said>.*?) *-->$"
+    r"^<!-- *(?P<word>starts from|before|not executed|executed by): *(?P<said>.*?) *-->$"
     r"|^(?P<fence>`{3,})(?P<language>\w*)(?: +file=(?P<file>\S+))?[^\n]*\n(?P<text>.*?)^(?P=fence) *$",
     re.MULTILINE | re.DOTALL,
 )
@@ -40,6 +44,8 @@ class Block:
     file: str | None
     text: str
     line: int
+    before: tuple[str, ...] = ()
+    """Commands that come before it, unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class Document:
     path: Path
     beginning: str | None
     blocks: tuple[Block, ...]
+    tests: tuple[str, ...] = ()
+    """Tests that execute others of its blocks."""
 
     @property
     def name(self) -> str:
@@ -60,19 +68,24 @@ def read_document(path: Path) -> Document:
     text = path.read_text(encoding="utf-8")
     beginning: str | None = None
     blocks: list[Block] = []
+    before: list[str] = []
+    tests: list[str] = []
     excused = False
     for piece in _PIECE.finditer(text):
         if piece["word"] == "starts from":
             beginning = piece["said"]
+        elif piece["word"] == "before":
+            before.append(piece["said"])
         elif piece["word"]:
+            tests += [piece["said"]] if piece["word"] == "executed by" else []
             assert piece["said"], f"{path.name}: a block is not executed for no reason"
             excused = True
         else:
             line = text.count("\n", 0, piece.start()) + 1
             if (piece["file"] or piece["language"] in EXECUTED) and not excused:
-                blocks.append(Block(piece["language"], piece["file"], piece["text"], line))
-            excused = False
-    return Document(path, beginning, tuple(blocks))
+                blocks.append(Block(piece["language"], piece["file"], piece["text"], line, tuple(before)))
+            excused, before = False, []
+    return Document(path, beginning, tuple(blocks), tuple(tests))
 
 
 def documents() -> Iterator[Document]:
@@ -89,11 +102,19 @@ def execute(document: Document, directory: Path) -> None:
     names: list[str] = []
     for block in document.blocks:
         place = f"{document.name}:{block.line}"
+        for command in block.before:
+            _check(f"{place}: before: {command}", _run(["bash", "-c", command], directory), None)
         if block.file:
             _write(directory / block.file, block.text)
+        elif block.language == "python" and ">>>" in block.text:
+            shown = directory / "shown.txt"
+            shown.write_text(block.text, encoding="utf-8")
+            _check(place, _run([sys.executable, "-m", "doctest", shown.name], directory), None)
         elif block.language == "python":
             names.append(block.text)
-            _check(place, _run([sys.executable, "-c", "\n".join(names)], directory), None)
+            shown = directory / "shown.py"  # in a file, since Orchestrator reads code
+            shown.write_text("\n".join(names), encoding="utf-8")
+            _check(place, _run([sys.executable, shown.name], directory), None)
         else:
             for command, expected in _commands(block):
                 _check(f"{place}: $ {command}", _run(["bash", "-c", command], directory), expected)
@@ -110,6 +131,9 @@ def _commands(block: Block) -> Iterator[tuple[str, str | None]]:
     """(command, what it prints) of a console block; of a script the whole."""
     if block.language != "console":
         yield block.text, None
+        return
+    if not re.search(r"^\$ ", block.text, re.MULTILINE):
+        yield from ((line, None) for line in block.text.splitlines() if line.strip())
         return
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, printed = part.partition("\n")

@@ -201,7 +201,7 @@ class PythonSteps:
 
         def verdict() -> tuple[bool, int | None, str]:
             with observing(uses.observer):
-                found = _verdict(definition, self._check_context(op, session))
+                found = verdict_of(definition, self._check_context(op, session))
                 uses.require_declared()
                 return found
 
@@ -297,7 +297,7 @@ def call_with_context(definition: Any, context: Context, **given: Any) -> Any:
     return result
 
 
-def _verdict(definition: PythonCheck[..., Any], context: Context) -> tuple[bool, int | None, str]:
+def verdict_of(definition: PythonCheck[..., Any], context: Context) -> tuple[bool, int | None, str]:
     """(passed, failing rows, message) of what a check's function says. Raises ExecutionError for anything else."""
     parameters = [name for name in inspect.signature(definition.fn).parameters if name != "context"]
     given: dict[str, Any] = {}

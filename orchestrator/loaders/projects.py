@@ -18,6 +18,7 @@ from orchestrator.errors import ConfigError, DbtProjectError, OrchestratorError
 from orchestrator.graph.references import index_references
 from orchestrator.loaders.dbt_project import DbtChoices, DbtProject, load_dbt_project
 from orchestrator.loaders.fragments import DraftAsset, Fragment
+from orchestrator.loaders.other_python import OtherPython, load_other_python
 from orchestrator.loaders.published import Published, load_published
 from orchestrator.loaders.python_modules import PythonProject, load_python_project
 from orchestrator.project_settings import ProjectSettings
@@ -220,6 +221,22 @@ class _Loader:
 
     def _load_python(self, project: Project) -> None:
         settings, profile = project.settings, project.profile
+        if settings.interpreter is not None:
+            python = OtherPython(
+                settings.interpreter,
+                settings.root,
+                settings.name,
+                settings.python_packages,
+                shown_from=self.config.root,
+                private=settings.package is None,
+            )
+            project.python = load_other_python(
+                python,
+                database=profile.database if profile is not None else "",
+                kinds=(profile.adapter,) if profile is not None else (),
+                at=self._at(settings),
+            )
+            return
         project.python = load_python_project(
             settings.python_packages,
             root=settings.root,

@@ -123,6 +123,13 @@ def _key(text: str) -> AssetKey:
 
 
 def _warnings(view: RunView) -> Iterable[Text]:
+    if logged := list(dict.fromkeys((line.key, line.message) for line in view.warnings if line.level == "warning")):
+        text = Text(f"\n! {count(len(logged), 'warning')}", style="attention")
+        for key, message in logged[:WARNINGS_SHOWN]:
+            text.append(f"\n    {key}: {message}" if key else f"\n    {message}", style="quiet")
+        if len(logged) > WARNINGS_SHOWN:
+            text.append(f"\n    … and {len(logged) - WARNINGS_SHOWN} more: `orchestrator logs` has them", style="quiet")
+        yield text
     warned = view.failed_checks("warn")
     if not warned:
         return

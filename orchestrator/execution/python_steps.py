@@ -263,7 +263,10 @@ class PythonSteps:
             self.journal.log(f"what the step sent could not be looked at: {exc}", level="debug", key=uses.declared.key)
             return
         for error in found:
-            line = f"{error.what} ({error.at}); fix: {error.fix}"
+            if error.what in uses.raised:
+                continue
+            what = error.what.removeprefix(f"{uses.declared.key} ")  # the line has the key beside it
+            line = f"{what} ({error.at}); fix: {error.fix}"
             self.journal.log(line, level="warning", key=uses.declared.key)
         for what, times in uses.observer.touched.items():
             count = f", {times} times" if times > 1 else ""

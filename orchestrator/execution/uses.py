@@ -48,6 +48,8 @@ class StepUses:
     strict: bool
     root: Path
     observer: Observer = field(init=False)
+    raised: set[str] = field(default_factory=set)
+    """What has failed the step, and so is told already."""
     _judged: set[int] = field(default_factory=set)
     _temporary: set[str] = field(default_factory=set)
     _found: dict[str, UndeclaredResourceError] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class StepUses:
     def require_declared(self) -> None:
         """Asked before each commit. In strict mode raises UndeclaredResourceError for what was found so far."""
         if self.strict and (found := self.findings()):
+            self.raised.update(error.what for error in found)
             raise _as_one(found)
 
     def findings(self) -> list[UndeclaredResourceError]:
@@ -76,6 +79,7 @@ class StepUses:
 
     def _refuse(self, seen: Seen) -> None:
         if self.strict and (error := self._judge_opening(seen)) is not None:
+            self.raised.add(error.what)
             raise error
 
     def _judge_opening(self, seen: Seen) -> UndeclaredResourceError | None:

@@ -82,7 +82,9 @@ class Story:
         """Lines of warning, without the package's name."""
         assert self.workspace is not None
         lines = self.workspace.records.log_lines(self.run_id)
-        return [line.message.replace(self.package, "assets") for line in lines if line.level == "warning"]
+        return [
+            f"{line.key} {line.message}".replace(self.package, "assets") for line in lines if line.level == "warning"
+        ]
 
     def failure(self, key: str) -> str | None:
         assert self.workspace is not None

@@ -200,7 +200,7 @@ class _Reader:
         found = self._resolve(node, scope)
         if found is None and isinstance(node, ast.Call):
             found, called = self._resolve(node.func, scope), True
-        if found is not None and called and (name := _direct(found.value)) is not None:
+        if found is not None and called and (name := _direct(found.value)) is not None and not _in_memory(name, node):
             self.reading.direct.append(Use(name, scope.fn.__code__.co_filename, getattr(node, "lineno", 1)))
         if found is not None:
             self._take(found, scope.fn, getattr(node, "lineno", 1), called=called)
@@ -347,6 +347,16 @@ def _direct(value: Any) -> str | None:
         if module in sys.modules and getattr(sys.modules[module], function, None) is value:
             return name
     return None
+
+
+def _in_memory(name: str, node: ast.AST) -> bool:
+    """True for a call that shows that it opens nothing outside: `duckdb.connect()`."""
+    if name not in ("duckdb.connect", "sqlite3.connect") or not isinstance(node, ast.Call):
+        return False
+    given = [*node.args, *(item.value for item in node.keywords if item.arg in (None, "database"))]
+    if not given:
+        return True
+    return isinstance(given[0], ast.Constant) and str(given[0].value).startswith(":memory:")
 
 
 def _layers(fn: Any) -> Iterator[Any]:

@@ -385,8 +385,12 @@ def _aliases(node: Node, key: AssetKey) -> tuple[str, ...]:
 
 
 def _kinds(node: Node, adapter: str) -> tuple[str, ...]:
-    language = (node.language or "sql") if node.resource_type != "seed" else ""
-    return tuple(dict.fromkeys(kind for kind in (adapter, "dbt", node.materialized, language) if kind))
+    is_seed = node.resource_type == "seed"
+    language = "" if is_seed else node.language or "sql"
+    # dbt-duckdb's `external` strategy writes files: https://github.com/duckdb/dbt-duckdb#writing-to-external-files
+    written = str(node.settings.get("format") or "parquet") if node.materialized == "external" else ""
+    kinds = (adapter, "dbt", node.materialized, language, "csv" if is_seed else written)
+    return tuple(dict.fromkeys(kind for kind in kinds if kind))
 
 
 def _access(node: Node) -> Literal["public", "protected", "private"]:

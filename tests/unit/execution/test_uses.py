@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 import textwrap
 import threading
@@ -276,6 +277,20 @@ return ROWS
     story.run(step(body))
     told = [line.partition(" (")[0].partition(": ")[2] for line in story.log()]
     assert told == ["sqlite3.connect(one.db)", "sqlite3.connect(two.db)"]
+
+
+def test_what_a_test_overrides_holds_in_the_steps_of_a_run(story: Story) -> None:
+    text = step("return api.rows()")
+    story.run(text)
+    api = importlib.import_module(story.package).api
+    stand_in = type(api)("another")
+    object.__setattr__(stand_in, "rows", lambda: [{"n": 7}])
+    with api.override(stand_in):
+        assert story.workspace is not None
+        result = run_plan(story.workspace, story.workspace.plan(["raw.it"]))
+    assert result.status == "succeeded"
+    with duckdb.connect(str(story.root / "dev.duckdb")) as connection:
+        assert connection.execute("select n from raw.it").fetchall() == [(7,)]
 
 
 def test_a_secret_is_in_no_record_no_log_and_no_pickle(

@@ -257,6 +257,30 @@ def test_what_cannot_be_seen_is_not_guessed(read: Read, text: str) -> None:
     assert told(read(text, head=RESOURCES)) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import sqlite3\ndef it(): return sqlite3.connect('a.db')", ["sqlite3.connect:2"]),
+        ("from sqlite3 import connect as open_it\ndef it(): return open_it('a.db')", ["sqlite3.connect:2"]),
+        ("def it():\n    import duckdb\n    return duckdb.connect('a.db')", ["duckdb.connect:3"]),
+        (
+            "def it():\n    from sqlalchemy import create_engine\n    return create_engine(URL)",
+            ["sqlalchemy.create_engine:3"],
+        ),
+        (
+            "def helper():\n    import psycopg\n    return psycopg.connect()\ndef it(): return helper()",
+            ["psycopg.connect:3"],
+        ),
+        ("import sqlite3\ndef it(): return sqlite3.connect(':memory:')", []),
+        ("def it():\n    import duckdb\n    return duckdb.connect()", []),
+        ("def it():\n    import duckdb\n    return duckdb.sql('select 1')", []),
+    ],
+)
+def test_databases_that_are_opened_directly_are_seen(read: Read, text: str, expected: list[str]) -> None:
+    found = read(text, head="").direct
+    assert [f"{use.target}:{use.line}" for use in found] == expected
+
+
 def test_an_attribute_that_a_method_reads_is_part_of_the_code_version(read: Read) -> None:
     text = "class A:\n    def __init__(self): self.limit = 1\n    def f(self): return self.limit\na = A()\n"
     text += "def it(): return a.f()"

@@ -27,12 +27,14 @@ from orchestrator.definitions.settings import Env, Secret, SecretSource
 from orchestrator.errors import OrchestratorError
 from orchestrator.resources.files import Files
 from orchestrator.resources.http import Http
+from orchestrator.resources.own_database import DuckDB, Postgres
 from orchestrator.resources.warehouse import Warehouse
 
 __all__ = [
     "AssetKey",
     "Context",
     "Daily",
+    "DuckDB",
     "Dynamic",
     "Env",
     "ExternalPython",
@@ -46,6 +48,7 @@ __all__ = [
     "Monthly",
     "Multi",
     "OrchestratorError",
+    "Postgres",
     "PythonAction",
     "PythonAsset",
     "PythonCheck",

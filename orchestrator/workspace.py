@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.config import Config, DbtFlags, load_config
 from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
 from orchestrator.definitions.facts import Facts
-from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.errors import ConfigError, DefinitionErrors, OrchestratorError, SelectionError
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.graph.references import index_references
@@ -29,6 +29,7 @@ from orchestrator.loaders.python_modules import DirectConnection
 from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
+from orchestrator.resources.own_database import OwnDatabase, in_its_own
 
 if TYPE_CHECKING:
     from orchestrator.dbt_engine.invocation import DbtInvocation
@@ -245,6 +246,52 @@ class Workspace:
     def databases(self) -> tuple[Database, ...]:
         """All databases of the environment, each once."""
         return tuple({id(database): database for database in self._databases.values()}.values())
+
+    def database_for(self, resource: Any, *, id_: str) -> Database | None:
+        """The database of a resource that a writer or check names: one of its own, or else its project's warehouse."""
+        if not isinstance(resource, OwnDatabase):
+            return self.database_of(id_)
+        if (opened := self._own_databases.get(resource)) is None:
+            opened = resource.open(self.root)
+            same = [
+                item for item in (self.database, *self.databases, *self._own_databases.values()) if item is not None
+            ]
+            opened = next((item for item in same if item.file is not None and item.file == opened.file), opened)
+            opened = self._own_databases.setdefault(resource, opened)
+        return opened
+
+    @cached_property
+    def _own_databases(self) -> dict[OwnDatabase, Database]:
+        return {}
+
+    def place_of(self, key: AssetKey) -> tuple[Database | None, Relation | None]:
+        """Where an asset's rows are: the database, and the relation as that knows it."""
+        asset = self.graph[key]
+        for writer in asset.writers:
+            resource = getattr(getattr(self.definitions.get(writer.id), "table", None), "resource", None)
+            if isinstance(resource, OwnDatabase) and asset.relation is not None:
+                return self.database_for(resource, id_=writer.id), in_its_own(asset.relation, resource)
+        return (self.database_of(asset.writers[0].id) if asset.writers else self.database), asset.relation
+
+    def own_databases_of(self, keys: Iterable[AssetKey]) -> tuple[Database, ...]:
+        """The databases beside the warehouse that building these assets writes, reads and names, each once."""
+        built = set(keys)
+        named = {item.name: item.resource for item in self.resources}
+        used: dict[int, Database] = {}
+
+        def take(database: Database | None) -> None:
+            if database is not None and any(database is own for own in self._own_databases.values()):
+                used[id(database)] = database
+
+        for key in built:
+            for place in {key, *self.graph[key].reads} & self.graph.assets.keys():
+                take(self.place_of(place)[0])
+        checks = [check for check in self.graph.checks if check.reads & built]
+        uses = [use for user in (self.graph[key] for key in built) for use in user.resources]
+        for use in [*uses, *(use for check in checks for use in check.resources)]:
+            if isinstance(resource := named.get(use.name), OwnDatabase):
+                take(self.database_for(resource, id_=use.name))
+        return tuple(used.values())
 
     @property
     def keep_samples(self) -> bool:

@@ -51,7 +51,7 @@ def command(
 
 def read_rows(workspace: Workspace, key: AssetKey, *, limit: int) -> tuple[list[str], list[list[Any]], str]:
     """(columns, rows, note). Raises ResourceError when there is nothing to show."""
-    relation, database = workspace.graph[key].relation, workspace.database
+    database, relation = workspace.place_of(key)
     if relation is None:
         raise ResourceError(f"{key} has no table")
     if database is not None:

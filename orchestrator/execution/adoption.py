@@ -91,8 +91,10 @@ def _candidate(
         return "it has a record already"
     if built is not None:
         return Materialization() if writer.id in built else "dbt's results do not show it as built"
-    assert workspace.database is not None
-    look = workspace.database.look(asset.relation, rows=writer.strategy not in _VIEWS) if asset.relation else None
+    database, relation = workspace.place_of(key)
+    if database is None or relation is None:
+        return "its table cannot be looked for"
+    look = database.look(relation, rows=writer.strategy not in _VIEWS)
     if look is None:
         return "its table is not there"
     return Materialization(rows=look.rows, columns=look.columns, sample=look.sample if workspace.keep_samples else None)

@@ -31,6 +31,7 @@ from orchestrator.execution.results import Listener, RunOptions, RunResult, Step
 from orchestrator.execution.segments import Segment, cut_segments, within_segments
 from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.versions import Versions
+from orchestrator.resources.database import Database
 from orchestrator.resources.file_lock import writer_lock
 from orchestrator.workspace import Workspace
 
@@ -144,9 +145,12 @@ class _Run:
             yield
 
     def _databases(self) -> tuple[Database, ...]:
-        """Those that the plan's steps and checks work on, each once."""
+        """Those that the plan's steps and checks work on or name, each once."""
         ids = [*(step.writer for step in self.plan.to_build), *self.plan.checks]
-        found = (self.workspace.database_of(id_) for id_ in ids)
+        keys = {AssetKey.parse(step.key) for step in self.plan.to_build} & self.workspace.graph.assets.keys()
+        checked = {key for check in self.workspace.graph.checks if check.id in self.plan.checks for key in check.reads}
+        own = self.workspace.own_databases_of(keys | checked)
+        found = [*map(self.workspace.database_of, ids), *own]
         return tuple({id(database): database for database in found if database is not None}.values())
 
     @contextmanager

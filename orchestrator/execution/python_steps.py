@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck
+from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonCheck, Table
 from orchestrator.definitions.context import Context, Previous
 from orchestrator.definitions.events import CheckStatus, Failure, Materialization, StepStatus
 from orchestrator.definitions.keys import AssetKey
@@ -35,6 +35,7 @@ from orchestrator.graph.model import UsedResource, Writer
 from orchestrator.records import ClaimedElsewhereError
 from orchestrator.resources.database import Scope
 from orchestrator.resources.observer import observing
+from orchestrator.resources.own_database import in_its_own
 from orchestrator.workspace import Workspace
 
 Runnable = PythonAsset[..., Any] | PythonAction[..., Any]
@@ -102,7 +103,14 @@ class PythonSteps:
         workspace, asset = self.workspace, self.workspace.graph[op.key]
         names = Names(workspace.graph, workspace.ids, project=workspace.project_of(op.id))
         label = f"{self.journal.run_id} {asset.key}"
-        return AttemptSession(names, workspace.database_of(op.id), asset, asset.reads | more, label=label)
+        return AttemptSession(
+            names,
+            workspace.database_of(op.id),
+            asset,
+            asset.reads | more,
+            label=label,
+            database_for=lambda resource: workspace.database_for(resource, id_=op.id),
+        )
 
     def _hosts(self, session: AttemptSession) -> Hosts:
         project = session.names.project
@@ -169,8 +177,9 @@ class PythonSteps:
             refuse_unrun(returned)
             return Materialization(metadata=typed_metadata(context.metadata))
         asset = self.workspace.graph[intent.op.key]
-        relation = asset.relation
-        if session.database is None or relation is None:
+        resource = definition.table.resource if isinstance(definition.table, Table) else None
+        database = self.workspace.database_for(resource, id_=intent.op.id)
+        if database is None or asset.relation is None:
             raise ResourceError(
                 f"{intent.op.key} cannot be written: Python cannot open this environment's warehouse",
                 fix=OPENED,
@@ -185,10 +194,11 @@ class PythonSteps:
         if intent.writer.mode == "update":
             returned = word_of_update(returned, intent.op.key)
         scope = scope_of(intent.writer, asset.writers)
-        stored = store(returned, Destination(session.database, relation, guard, session.connect, scope))
+        relation = in_its_own(asset.relation, resource)
+        stored = store(returned, Destination(database, relation, guard, lambda: session.connect(resource), scope))
         return replace(
             stored,
-            sample=stored.sample if self.keep_samples else None,
+            sample=stored.sample if self.keep_samples and database.file is not None else None,
             metadata={**typed_metadata(context.metadata), **stored.metadata},
         )
 

@@ -17,6 +17,7 @@ from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.loaders.projects import Project, relate
 from orchestrator.resources.database import Database
 from orchestrator.resources.observer import ObservedConnection, sent
+from orchestrator.resources.own_database import in_its_own
 
 OPENED = "use a target of type duckdb (a file) or postgres, or write the table with a dbt model"
 
@@ -63,7 +64,9 @@ class AttemptSession:
     """Whose connections these are, for those who look at the server."""
     host: Host | None = None
     """For work that runs elsewhere; none where a check is evaluated."""
-    _connections: list[Any] = field(default_factory=list)
+    database_for: Callable[[Any], Database | None] | None = None
+    """{resource: its database}; where it is not given there is one database only."""
+    _connections: list[tuple[Database, Any]] = field(default_factory=list)
     _stops: list[Callable[[], None]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
@@ -84,32 +87,34 @@ class AttemptSession:
             )
         if found.relation is None:
             raise ResourceError(f"{found.key} has no table that could be read")
-        return self.opened.read(found.relation, columns=columns, connection=self.connect())
+        resource = _resource_of(reference)
+        relation = in_its_own(found.relation, resource)
+        return self.opened(resource).read(relation, columns=columns, connection=self.connect(resource))
 
     def connection(self, resource: Any) -> Any:
         """An observed connection of this attempt's own, on the database that the whole run shares."""
-        return ObservedConnection(self.connect(), resource)
+        return ObservedConnection(self.connect(resource), resource)
 
     def execute(self, resource: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run one statement; its rows, or an empty list."""
         sent(resource, sql)
-        return self.opened.execute(self.connect(), sql, parameters)
+        return self.opened(resource).execute(self.connect(resource), sql, parameters)
 
-    @property
-    def opened(self) -> Database:
-        """The environment's database. Raises ResourceError where Python cannot open it."""
-        if self.database is None:
+    def opened(self, resource: Any = None) -> Database:
+        """The resource's database, or the environment's. Raises ResourceError where Python cannot open it."""
+        database = self.database_for(resource) if self.database_for is not None else self.database
+        if database is None:
             raise ResourceError("this environment's warehouse cannot be opened from Python", fix=OPENED)
-        return self.database
+        return database
 
-    def connect(self) -> Any:
+    def connect(self, resource: Any = None) -> Any:
         """A connection that `interrupt` reaches."""
-        database = self.opened
+        database = self.opened(resource)
         with self._guard:
             if self._closed:
                 raise ResourceError("this attempt has been stopped; it can open nothing more")
             connection = database.connect(label=self.label)
-            self._connections.append(connection)
+            self._connections.append((database, connection))
             return connection
 
     def run_elsewhere(self, work: Any, context: Context, **how: Any) -> Materialization:
@@ -136,8 +141,8 @@ class AttemptSession:
             stops, self._stops = self._stops, []
             connections = list(self._connections)
         try:
-            for connection in connections:
-                self.opened.interrupt(connection)
+            for database, connection in connections:
+                database.interrupt(connection)
         finally:
             for stop in stops:
                 stop()
@@ -146,6 +151,12 @@ class AttemptSession:
         """Give the connections back."""
         with self._guard:
             self._closed = True
-            for connection in self._connections:
+            for _, connection in self._connections:
                 connection.close()
             self._connections.clear()
+
+
+def _resource_of(reference: Any) -> Any:
+    """The resource that a table or an asset names; None for what dbt writes."""
+    table = reference.table if isinstance(reference, PythonAsset) else reference
+    return table.resource if isinstance(table, Table) else None

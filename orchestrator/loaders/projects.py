@@ -24,6 +24,7 @@ from orchestrator.loaders.python_modules import PythonProject, load_python_proje
 from orchestrator.project_settings import ProjectSettings
 from orchestrator.resources.database import Database
 from orchestrator.resources.dbt_profile import Profile, read_project_file
+from orchestrator.resources.own_database import OwnDatabase
 
 GRAPHS_DIR = "graphs"
 
@@ -90,6 +91,8 @@ class Project:
 def relate(table: Table, profile: Profile | None) -> Relation:
     """The relation of `schema.table` or `database.schema.table` in the profile's target."""
     database, schema, name = [None, *table.name.split(".")][-3:]
+    if isinstance(table.resource, OwnDatabase):
+        return Relation.normalised(table.resource.database_name, schema, name or "")
     return Relation.normalised(database or (profile.database if profile is not None else None), schema, name or "")
 
 

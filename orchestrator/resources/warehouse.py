@@ -33,12 +33,7 @@ class Warehouse(Resource):
 
     def table(self, name: str) -> Table:
         """The table `schema.name` (or `database.schema.name`) of this warehouse."""
-        parts = name.split(".")
-        if len(parts) not in (2, 3) or not all(parts):
-            raise DefinitionError(
-                f"'{name}' does not name a table", fix="write 'schema.table', for example 'raw.flights'"
-            )
-        return Table(self, name)
+        return table_of(self, name)
 
     def execute(self, context: Context, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement on the run's own connection; its rows, or an empty list.
@@ -46,3 +41,11 @@ class Warehouse(Resource):
         Parameters are written as the driver wants them: `?` on DuckDB, `%s` on PostgreSQL.
         """
         return context.session.execute(self, sql, parameters or ())
+
+
+def table_of(resource: Resource, name: str) -> Table:
+    """The table `schema.name` of a resource. Raises DefinitionError for anything else."""
+    parts = name.split(".")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise DefinitionError(f"'{name}' does not name a table", fix="write 'schema.table', for example 'raw.flights'")
+    return Table(resource, name)

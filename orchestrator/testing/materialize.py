@@ -23,6 +23,7 @@ from orchestrator.graph.model import Asset
 from orchestrator.loaders.fragments import DraftAsset, Fragment
 from orchestrator.loaders.merge import merge
 from orchestrator.loaders.python_modules import PythonProject, read_definitions
+from orchestrator.resources.database import Database
 from orchestrator.resources.duckdb import DuckDBFile
 from orchestrator.workspace import Workspace, draft_ids
 
@@ -112,6 +113,12 @@ class _TestWorkspace(Workspace):
     @property
     def database(self) -> DuckDBFile:
         return self.test_database
+
+    def database_for(self, resource: Any, *, id_: str) -> DuckDBFile:
+        return self.test_database  # a test opens nothing of its own
+
+    def own_databases_of(self, keys: Iterable[AssetKey]) -> tuple[Database, ...]:
+        return ()
 
 
 def _workspace(root: Path, definitions: Sequence[Definition[..., Any]], tables: Iterable[Any]) -> _TestWorkspace:

@@ -37,7 +37,6 @@ from orchestrator.workspace import Workspace
 
 if TYPE_CHECKING:
     from orchestrator.dbt_engine.build import BuildResult
-    from orchestrator.resources.database import Database
 
 HEARTBEAT_S = 5.0
 STOPPED_EARLY = "stopped at the first failure"

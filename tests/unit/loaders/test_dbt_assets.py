@@ -143,6 +143,22 @@ def test_a_model_with_everything() -> None:
     assert str(asset.writers[0].location) == "models/a.sql:1"
 
 
+@pytest.mark.parametrize(
+    ("fields", "kinds"),
+    [
+        ({}, ("duckdb", "dbt", "table", "sql")),
+        ({"language": "python"}, ("duckdb", "dbt", "table", "python")),
+        ({"resource_type": "seed", "config": {"materialized": "seed"}}, ("duckdb", "dbt", "seed", "csv")),
+        ({"config": {"materialized": "external", "format": "csv"}}, ("duckdb", "dbt", "external", "sql", "csv")),
+        ({"config": {"materialized": "external"}}, ("duckdb", "dbt", "external", "sql", "parquet")),
+    ],
+)
+def test_kinds_come_from_adapter_strategy_language_and_file_format(
+    fields: dict[str, Any], kinds: tuple[str, ...]
+) -> None:
+    assert only(load(node("a", **fields))).asset.kinds == kinds
+
+
 def test_a_parent_outside_a_trimmed_manifest_is_a_warning() -> None:
     fragment = load(node("a", depends_on={"nodes": ["model.shop.gone"]}))
     assert fragment.warnings == ("model.shop.a reads model.shop.gone, which is not in the manifest",)

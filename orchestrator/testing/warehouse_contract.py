@@ -1,7 +1,7 @@
 """What a warehouse must do to hold Python assets, as tests that you can run with your own credentials:
 
     cd my_dbt_project
-    DBT_TARGET=prod pytest --pyargs orchestrator.testing.warehouse_contract
+    DBT_TARGET=prod pytest -q --pyargs orchestrator.testing.warehouse_contract
 
 They write to a schema of their own, `orchestrator_contract_…`, which is dropped afterwards. What the adapter says it
 cannot do is skipped, with that reason. In a test module of your own, import everything from here and define the

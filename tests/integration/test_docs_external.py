@@ -18,13 +18,20 @@ import pytest
 from orchestrator import external
 from orchestrator.definitions.metadata import MetadataValue
 from orchestrator.testing import build_context
-from tests.integration.test_docs import SHOP, blocks
+from tests.integration.test_docs import blocks
 from tests.integration.workspaces import Scene
 
 pytestmark = pytest.mark.slow
 
 DOCUMENT = "how-to/external.md"
 PACKAGE = "docs_external_assets"  # a name of its own: Python keeps what it has imported
+
+SHOP = {
+    "dbt_project/dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\n",
+    "dbt_project/profiles.yml": "shop: {target: dev, outputs: {dev: {type: duckdb, path: dev.duckdb}}}\n",
+    "dbt_project/models/daily_sales.sql": "select date '2024-01-01' as day, 12.5 as amount, 'tea' as article\n",
+    "python_package/__init__.py": "",
+}
 
 
 @pytest.fixture(scope="module")

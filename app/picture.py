@@ -97,11 +97,12 @@ def asset_card(asset: Asset, state: AssetState, *, focus: bool = False) -> Card:
     """The card of an asset or action."""
     look = look_of(state.state)
     kind = kind_of(asset)
+    place = f"{asset.key.layer} in {asset.home}" if asset.home else asset.key.layer
     hint = f"{asset.key}: {look.word}" + (f", {state.reason}" if state.reason else "")
     return Card(
         id=str(asset.key),
         title=asset.key.name,
-        subtitle=asset.key.layer if kind == asset.key.layer else f"{asset.key.layer} · {kind}",
+        subtitle=place if kind == asset.key.layer else f"{place} · {kind}",
         icon=kind,
         word=look.word,
         tone=look.tone,

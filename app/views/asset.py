@@ -35,7 +35,10 @@ def show(site: Site) -> None:
     asset = graph[found[0]]
     state = site.reads.states()[asset.key]
     history = site.reads.history(asset.key)
-    page_title(site, escape(str(asset.key)), beside=f"{look_of(state.state).badge} :gray-badge[{kind_of(asset)}]")
+    badges = f"{look_of(state.state).badge} :gray-badge[{kind_of(asset)}]"
+    if asset.home:
+        badges += f" :blue-badge[:material/folder_open: {escape(asset.home)}]"
+    page_title(site, escape(str(asset.key)), beside=badges)
     main, side = st.columns([3, 1], gap="large")
     with main:
         st.markdown(escape(status_sentence(state, history, now=site.now)))

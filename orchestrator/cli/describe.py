@@ -118,6 +118,7 @@ def _fact_lines(
         yield "updated", "never"
     yield "kind", ", ".join(dict.fromkeys((kind_of(asset), *asset.kinds)))
     yield "partitions", asset.partitions.about() if asset.partitions else ""
+    yield "project", asset.home
     yield "relation", str(asset.relation or "")
     yield "written in", ", ".join(str(writer.location) for writer in asset.writers) or str(asset.location)
     yield (

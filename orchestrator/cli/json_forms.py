@@ -40,6 +40,7 @@ def asset_json(
         "kind": asset.kind,
         "kinds": list(asset.kinds),
         "project": asset.project,
+        "home": asset.home or None,
         "group": asset.group,
         "owners": list(asset.owners),
         "tags": list(asset.tags),
@@ -156,6 +157,7 @@ def lineage_json(graph: AssetGraph, entries: Iterable[LineageEntry], *, states: 
             "distance": entry.distance,
             "upstream": [str(parent) for parent in entry.parents],
             "kinds": list(graph[entry.key].kinds),
+            "home": graph[entry.key].home or None,
             "owners": list(graph[entry.key].owners),
             "state": states.get(entry.key, UNRECORDED).state,
         }

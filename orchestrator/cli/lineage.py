@@ -192,4 +192,5 @@ def asset_line(graph: AssetGraph, key: AssetKey, states: States) -> Text:
         Text(f"{glyph} ", style=style)
         .append(str(key), style="not dim default")
         .append(f"  {kind_of(graph[key])}", style="quiet")
+        .append(f" in {graph[key].home}" if graph[key].home else "", style="quiet")
     )

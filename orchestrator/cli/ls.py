@@ -71,7 +71,7 @@ def _cells(
         kind_of(asset),
         number(newest.rows) if newest else "",
         ago(newest.version_at or newest.at, now=now) if newest else "",
-        ", ".join(asset.owners),
+        ", ".join((*((f"project {asset.home}",) if asset.home else ()), *asset.owners)),
         states.get(asset.key, UNRECORDED).state,
     )
 
@@ -109,7 +109,7 @@ def kind_of(asset: Asset) -> str:
     if asset.kind == "action":
         return "action"
     if asset.external:
-        return "source"
+        return "published" if asset.elsewhere else "source"
     strategies = dict.fromkeys(writer.strategy for writer in asset.writers)
     return " + ".join(strategies)
 

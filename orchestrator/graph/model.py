@@ -112,6 +112,8 @@ class Asset:
     """False where the access is only dbt's default: then other projects may read it."""
     home: str = ""
     """The project of the workspace that it is of, also a published graph; empty for the workspace's own."""
+    elsewhere: bool = False
+    """Written in another repository, as the graph that it publishes says."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     dbt_ids: tuple[str, ...] = ()
     """unique_ids of all dbt nodes and sources merged into this asset."""

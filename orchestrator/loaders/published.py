@@ -158,6 +158,7 @@ def _draft(name: str, graph: PublishedGraph, asset: PublishedAsset) -> DraftAsse
             columns=tuple(Column(column.name, column.type, column.description) for column in asset.columns),
             access=asset.access or "protected",
             access_written=asset.access is not None,
+            elsewhere=True,
             meta={"freshness": asset.freshness} if asset.freshness else {},
         ),
         other_keys=(AssetKey(name, asset.key),),

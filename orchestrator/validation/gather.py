@@ -24,33 +24,36 @@ from orchestrator.workspace import Workspace
 Compiled = Callable[[], Mapping[str, CompiledNode]]
 
 
-def gather(workspace: Workspace, selected: frozenset[AssetKey], *, exact: bool) -> tuple[Subject, Locator]:
-    """All that is known about the selected assets, and who finds places in their files."""
-    manifest = (workspace.project.manifest if workspace.project is not None else None) or Manifest()
-    compiled = _compiled(workspace, manifest)
+def gather(workspace: Workspace, selected: frozenset[AssetKey], *, exact: bool) -> tuple[tuple[Subject, Locator], ...]:
+    """All that is known about the selected assets, and who finds places in their files; a pair a dbt project."""
     columns = workspace.columns
-    subject = Subject(
-        graph=workspace.graph,
-        columns=columns,
-        manifest=manifest,
-        selected=selected,
-        bound=_bound(workspace, columns, compiled()) if exact else {},
-        doubtful=_doubtful(workspace, columns),
-        direct=tuple((workspace.ids.get(item.definition), item) for item in workspace.direct),
-    )
-    return subject, Locator(
-        manifest, root=workspace.root, file_of=_file_of(workspace.project, manifest, workspace), compiled=compiled
-    )
+    doubtful = _doubtful(workspace, columns)
+    found: list[tuple[Subject, Locator]] = []
+    for project in workspace.dbt_projects or (None,):
+        manifest = (project.manifest if project is not None else None) or Manifest()
+        compiled = _compiled(workspace, project, manifest)
+        subject = Subject(
+            graph=workspace.graph,
+            columns=columns,
+            manifest=manifest,
+            selected=selected,
+            bound=_bound(workspace, project, columns, compiled()) if exact else {},
+            doubtful=doubtful,
+            direct=tuple((workspace.ids.get(item.definition), item) for item in workspace.direct),
+        )
+        file_of = _file_of(project, manifest, workspace)
+        found.append((subject, Locator(manifest, root=workspace.root, file_of=file_of, compiled=compiled)))
+    return tuple(found)
 
 
-def _compiled(workspace: Workspace, manifest: Manifest) -> Compiled:
+def _compiled(workspace: Workspace, project: DbtProject | None, manifest: Manifest) -> Compiled:
     @cache
     def load() -> Mapping[str, CompiledNode]:
-        if workspace.project is None:
+        if project is None:
             return {}
         writers = (writer for asset in workspace.graph.assets.values() for writer in asset.writers)
         wanted = [writer.id for writer in writers if writer.engine == "dbt" and writer.strategy != "seed"]
-        return load_compiled(workspace.project, manifest, wanted=wanted, known=workspace.observed.compiled)
+        return load_compiled(project, manifest, wanted=wanted, known=workspace.observed.compiled)
 
     return load
 
@@ -91,10 +94,9 @@ def _doubtful(workspace: Workspace, columns: ColumnGraph) -> dict[AssetKey, str]
 
 
 def _bound(
-    workspace: Workspace, columns: ColumnGraph, compiled: Mapping[str, CompiledNode]
+    workspace: Workspace, project: DbtProject | None, columns: ColumnGraph, compiled: Mapping[str, CompiledNode]
 ) -> Mapping[AssetKey, Bound]:
-    project = workspace.project
-    if project is None or project.profile is None or project.invocation is None:
+    if project is None or project.profile is None or project.invocation is None or project.profile.adapter != "duckdb":
         return {}
     manifest = project.manifest or Manifest()
     nodes: Mapping[str, Node] = manifest.all_of("nodes")

@@ -68,25 +68,34 @@ def validate(
 
     With `connect` the resources are opened, too.
     """
-    subject, locator = gather(workspace, selected, exact=exact)
-    drafts = [draft for rule in ALL for draft in rule(subject) if settings.wants(draft.rule)]
-    drafts += definition_errors(workspace.errors, default=str(workspace.config.file or workspace.root))
+    parts = gather(workspace, selected, exact=exact)
+    locator = parts[0][1]
+    drafts = [
+        (place, draft)
+        for subject, place in parts
+        for rule in ALL
+        for draft in rule(subject)
+        if settings.wants(draft.rule)
+    ]
+    errors = definition_errors(workspace.errors, default=str(workspace.config.file or workspace.root))
+    drafts += [(locator, draft) for draft in errors]
     opened = open_resources(workspace) if connect else ()
-    drafts += [draft for draft in rules_python.unopened(opened) if settings.wants(draft.rule)]
-    found = {_identity(finding): finding for finding in (locator.finding(draft, settings=settings) for draft in drafts)}
-    ignores = _ignores(subject, locator)
+    drafts += [(locator, draft) for draft in rules_python.unopened(opened) if settings.wants(draft.rule)]
+    findings = (place.finding(draft, settings=settings) for place, draft in drafts)
+    found = {_identity(finding): finding for finding in findings}
+    ignores = {file: comments for part in parts for file, comments in _ignores(*part).items()}
     whole = set(ignores)
     if not selected >= frozenset(workspace.graph.assets):
-        whole &= {locator.code_file(model.unique_id) for model in subject.models}
+        whole &= {place.code_file(model.unique_id) for subject, place in parts for model in subject.models}
     left_out = (frozenset() if exact else _EXACT) | (frozenset() if connect else _CONNECTING)
     looked_for = frozenset(rule.id for rule in RULES if settings.wants(rule.id) and rule.id not in left_out)
     left = apply_ignores(found.values(), ignores, settings=settings, looked_for=looked_for, whole=whole)
-    unchecked, notes = unchecked_models(subject)
+    open_models = [unchecked_models(subject) for subject, _ in parts]
     return Report(
         tuple(sorted(left, key=lambda finding: finding.order)),
-        len(subject.models),
-        unchecked=unchecked,
-        notes=notes,
+        sum(len(subject.models) for subject, _ in parts),
+        unchecked=sum(count for count, _ in open_models),
+        notes=tuple(dict.fromkeys(note for _, notes in open_models for note in notes)),
         opened=opened,
     )
 

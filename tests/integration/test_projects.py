@@ -233,6 +233,17 @@ def test_two_dbt_projects_that_feed_each_other_write_one_duckdb_file_in_turns(tm
     assert str(workspace.graph[key("other.second")].location) == "../there/models/second.sql:1"
 
 
+def test_validate_looks_at_the_models_of_every_project(tmp_path: Path) -> None:
+    theirs = {
+        "models/second.sql": "select idd from {{ source('s', 'first') }}",
+        "models/sources.yml": source("s", "dev", "first"),
+    }
+    workspace = pair(tmp_path, {"models/first.sql": "select 1 as id"}, theirs).load()
+    assert findings(workspace) == [
+        "../there/models/second.sql:1 unknown-column: dev.first has no column idd (did you mean 'id'?)"
+    ]
+
+
 def test_a_failure_in_one_project_blocks_what_descends_from_it_in_the_other(tmp_path: Path) -> None:
     broken = BACK_AND_FORTH["theirs"] | {"models/second.sql": "select no_such_column from {{ source('s', 'first') }}"}
     more = BACK_AND_FORTH["mine"] | {"models/apart.sql": "select 1 as id"}

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from app.picture import asset_card
+from orchestrator.cli.lineage import asset_line
 from orchestrator.definitions.facts import WriterFact
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import DefinitionErrors
@@ -175,6 +177,16 @@ def test_a_new_materialization_there_makes_the_asset_here_stale(repos: Repositor
     workspace = repos.load()
     state = workspace.states_of(replace(facts, writers={**workspace.facts().writers, **seen}))[key("ml.model")]
     assert (state.state, state.reason) == ("stale", "raw.flights has newer data")
+
+
+def test_lineage_names_the_project_of_what_is_not_ours(repos: Repositories) -> None:
+    workspace = repos.load()
+    states = workspace.states()
+    line = asset_line(workspace.graph, key("raw.flights"), states)
+    assert line.plain == "◇ raw.flights  published in other"
+    assert asset_line(workspace.graph, key("ml.model"), states).plain == "○ ml.model  python"
+    card = asset_card(workspace.graph[key("raw.flights")], states[key("raw.flights")])
+    assert (card.subtitle, card.outside) == ("raw in other · source", True)
 
 
 @pytest.mark.parametrize("access", ["private", "protected"])

@@ -88,7 +88,7 @@ class Repositories:
 
 @pytest.fixture
 def repos(tmp_path: Path) -> Iterator[Repositories]:
-    finders, paths, modules = list(sys.meta_path), list(sys.path), set(sys.modules)
+    finders, paths = list(sys.meta_path), list(sys.path)
     found = Repositories(tmp_path)
     found.configure('[projects.other]\ngraph = "../other.json"\n')
     found.graph()
@@ -96,7 +96,7 @@ def repos(tmp_path: Path) -> Iterator[Repositories]:
     found.write("shop/PKG/models.py", READER)
     yield found
     sys.meta_path[:], sys.path[:] = finders, paths
-    for name in set(sys.modules) - modules:
+    for name in [name for name in sys.modules if ":" in name or name.startswith(("pkg_", "shared_"))]:
         del sys.modules[name]
 
 

@@ -52,10 +52,10 @@ def load(project: str, root: Path, module: str = "assets.flights") -> Any:
 
 @pytest.fixture(autouse=True)
 def _clean() -> Any:
-    finders, modules = list(sys.meta_path), set(sys.modules)
+    finders = list(sys.meta_path)
     yield
     sys.meta_path[:] = finders
-    for name in set(sys.modules) - modules:
+    for name in [name for name in sys.modules if ":" in name]:
         del sys.modules[name]
 
 

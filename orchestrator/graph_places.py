@@ -62,7 +62,8 @@ def _reader(place: str) -> Callable[[str, str], Found]:
 
 
 def _refused(place: str, doing: str, exc: Exception, *, fix: str) -> PublishedGraphError:
-    said = str(exc).strip() or type(exc).__name__
+    reason = getattr(exc, "reason", None)  # of urllib, whose own words are for programmers
+    said = str(reason if isinstance(reason, OSError) else exc).strip() or type(exc).__name__
     error = PublishedGraphError(f"the graph at {plain(place)} cannot be {doing}: {said}", fix=fix)
     error.__cause__ = exc
     return error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -146,6 +148,18 @@ def test_without_any_copy_it_is_an_error_of_that_project(tmp_path: Path) -> None
         f"PublishedGraphError: the graph at {tmp_path}/graph.json cannot be read: No such file or directory\n"
         "  at:  orchestrator.toml:3\n"
         "  fix: correct 'graph', or publish it there"
+    ]
+
+
+def test_a_server_that_is_not_there_is_said_in_plain_words(server: Server, tmp_path: Path) -> None:
+    place = address(server)
+    server.shutdown()
+    server.server_close()
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    assert [str(error) for error in load(place, tmp_path).fragment.errors] == [
+        f"PublishedGraphError: the graph at {place} cannot be read: {refused}\n"
+        "  at:  orchestrator.toml:3\n"
+        "  fix: check the address and the network"
     ]
 
 

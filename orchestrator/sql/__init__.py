@@ -8,9 +8,18 @@ sqlglot; calling it does. May import `definitions`, `errors` and `kept_files` on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.sql.model import Change, Diagnostic, Fingerprint, OutputColumn, SqlLineage, StatementLineage
+from orchestrator.sql.model import (
+    Change,
+    Diagnostic,
+    EventTime,
+    Fingerprint,
+    OutputColumn,
+    Separability,
+    SqlLineage,
+    StatementLineage,
+)
 
 if TYPE_CHECKING:
     from orchestrator.sql.schema import Schema
@@ -82,14 +91,32 @@ def classify(
     return run(old, new, dialect=dialect, schema=schema, relations=relations)
 
 
+def prove_separable(
+    sql: str,
+    *,
+    dialect: str,
+    inputs: Mapping[str, EventTime],
+    output: str,
+    grain: Literal["hour", "day", "week", "month", "quarter", "year"],
+    schema: Mapping[str, tuple[str, ...]] | None = None,
+) -> Separability:
+    """Whether a query over a range of partitions gives the rows that it gives over each of them. See `separability`."""
+    from orchestrator.sql.separability import prove_separable as run
+
+    return run(sql, dialect=dialect, inputs=inputs, output=output, grain=grain, schema=schema)
+
+
 __all__ = [
     "Change",
     "Diagnostic",
+    "EventTime",
     "Fingerprint",
     "OutputColumn",
+    "Separability",
     "SqlLineage",
     "StatementLineage",
     "analyze",
     "classify",
     "fingerprint",
+    "prove_separable",
 ]

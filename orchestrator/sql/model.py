@@ -132,3 +132,19 @@ class Change:
     def breaking(self) -> bool:
         """True where everything that reads the table must count as affected."""
         return self.kind == "breaking"
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """The column by which a table is partitioned; `naive` if it is a date, or a timestamp without time zone."""
+
+    column: str
+    naive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Separability:
+    """Whether a range at once was proved to give the rows of its partitions one by one; if not, why."""
+
+    proved: bool
+    reason: str = ""

@@ -193,28 +193,26 @@ class _Prover:
         return sources, _Relation(windowed)
 
     def _item(self, node: exp.Expr, env: _Env) -> tuple[str, _Relation]:
-        alias = self.dialect.table(node.alias_or_name)
-        names = [
-            self._name(column) for column in (node.alias_column_names and node.args["alias"].args["columns"]) or ()
-        ]
+        named = node.args.get("alias")
+        names = [self._name(column) for column in (named.args.get("columns") or () if named is not None else ())]
+        alias = self.dialect.table(node.alias_or_name) or f"#{id(node)}"
         if node.args.get("pivots") or node.args.get("match_recognize") or node.args.get("sample"):
             raise _NotProvedError("a table is pivoted, sampled or matched")
         match node:
             case exp.Table() if isinstance(node.this, exp.Identifier):
                 return alias, self._table(node, env).renamed(names)
             case exp.Subquery():
-                return alias or f"#{id(node)}", self._limited(
-                    node, self.query(node.this, self._with(node, env))
-                ).renamed(names)
+                inner = self._limited(node, self.query(node.this, self._with(node, env)))
+                return alias, inner.renamed(names)
             case exp.Unnest() | exp.Values():
-                return alias or f"#{id(node)}", _Relation(False)
+                return alias, _Relation(False, columns=tuple(names) or None)
             case exp.Lateral() if isinstance(node.this, exp.Subquery):
                 inner = self.query(node.this, env)
                 if inner.windowed:
                     raise _NotProvedError("a lateral subquery reads what is partitioned")
-                return alias or f"#{id(node)}", inner.renamed(names)
+                return alias, inner.renamed(names)
             case exp.Lateral() if is_table_function(node.this):
-                return alias or f"#{id(node)}", _Relation(False)
+                return alias, _Relation(False, columns=tuple(names) or None)
         raise _NotProvedError(f"it reads {node.sql(dialect=self.dialect.name)[:40]}, which may be anything")
 
     def _table(self, node: exp.Table, env: _Env) -> _Relation:

@@ -15,6 +15,7 @@ SEEDS = 3
 LAYERS = ("intermediate", "core", "marts")
 NAME = "bench"
 WAREHOUSE = "warehouse.duckdb"
+ASSETS_IN_A_MODULE = 10
 
 PROJECT = f"""
 name: {NAME}
@@ -134,3 +135,27 @@ def _write_warehouse(file: Path) -> None:
                 f"create table raw.events_{i} as select id::integer as id, date '2024-01-01' + id::integer as day, "
                 "id * 10 as amount, 'event ' || id as label from range(1, 101) as numbers(id)"
             )
+
+
+def write_python_assets(directory: Path, number: int) -> None:
+    """A configuration beside the dbt project, and Python assets in modules of ten, each reading the one before."""
+    (directory / "orchestrator.toml").write_text('name = "bench"\ndbt = "."\npython = "assets"\n', encoding="utf-8")
+    package = directory / "assets"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from orchestrator import Warehouse\n\nwarehouse = Warehouse.from_dbt()\n", encoding="utf-8"
+    )
+    for start in range(0, number, ASSETS_IN_A_MODULE):
+        parts = ["from orchestrator import Context, asset, check\nfrom assets import warehouse\n"]
+        for i in range(start, min(start + ASSETS_IN_A_MODULE, number)):
+            read = f"asset_{i - 1:03}.read(context)" if i > start else "[{'id': 1}]"
+            parts.append(
+                f'@asset(warehouse.table("py.asset_{i:03}"), owner="team@example.com")\n'
+                f"def asset_{i:03}(context: Context):\n"
+                f'    """Rows, the {i}th time."""\n'
+                f"    rows = {read}\n"
+                f'    context.metadata["n"] = len(rows)\n'
+                f"    return rows\n"
+            )
+        file = package / f"module_{start // ASSETS_IN_A_MODULE:02}.py"
+        file.write_text("\n\n".join(parts), encoding="utf-8")

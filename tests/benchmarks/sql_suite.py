@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.measure import Sample, median
+from tests.benchmarks.projects import write_python_assets
 from tests.benchmarks.sql_models import build_wide_models, dbt_code, write_wide_project
 from tests.benchmarks.sql_work import write_queries
 from tests.benchmarks.suite import Row, Suite, cpu_row
@@ -15,6 +16,7 @@ from tests.benchmarks.suite import Row, Suite, cpu_row
 MODELS = 1_000
 MANY = 5_000
 VALIDATED = 500
+ASSETS = 200
 EDITED = 500
 """The number of the model that is edited; five layers read it."""
 COLUMN = "wide.wide_0150.amount_00"
@@ -95,12 +97,14 @@ class SqlRows:
         )
 
     def validation(self) -> Row:
-        """`validate` when nothing has changed."""
-        directory = self.suite.warm_project(VALIDATED)
+        """`validate` when nothing has changed, dbt models and Python assets together."""
+        directory = self.suite.place / "validated"
+        shutil.copytree(self.suite.warm_project(VALIDATED), directory)
+        write_python_assets(directory, ASSETS)
         command = [self.suite.orchestrator, "validate"]
         self.suite.once(command, directory)
         samples = [self.suite.once(command, directory) for _ in range(self.suite.repeats)]
-        return cpu_row(f"warm validate, {VALIDATED} models", samples, 1.2)
+        return cpu_row(f"warm validate, {VALIDATED} + {ASSETS} Python", samples, 1.2)
 
     def _work(self, *words: str, directory: Path | None = None, path: Path = ROOT) -> tuple[Sample, str]:
         """A command of `sql_work` and what it said last."""

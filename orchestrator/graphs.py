@@ -48,6 +48,6 @@ class GraphLayer:
 
 
 def __getattr__(name: str) -> Graph:
-    if name.startswith("__"):
+    if name.startswith(("__", "pytest_")):  # pytest asks every module that it looks at for its plugins
         raise AttributeError(name)
     return Graph(name)

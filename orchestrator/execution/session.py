@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.definitions.assets import DbtReference, GraphReference, PythonAsset, Table
 from orchestrator.definitions.context import Context
 from orchestrator.definitions.events import Materialization
-from orchestrator.definitions.keys import AssetKey, Location
+from orchestrator.definitions.keys import AssetKey, Location, Relation
 from orchestrator.errors import ExecutionError, ResourceError, UndeclaredResourceError
 from orchestrator.execution.elsewhere import Host, run_elsewhere
 from orchestrator.graph.model import Asset, AssetGraph
@@ -46,10 +46,14 @@ class Names:
                 key = self.ids.get(reference.id)
             case Table():
                 relation = self.project.relate(reference) if self.project is not None else relate(reference, None)
-                key = self.ids.get(f"table:{relation}")
+                key = self.ids.get(f"table:{relation}") or self._at(relation)
             case _:
                 key = None
         return self.graph[key] if key in self.graph.assets and key is not None else None
+
+    def _at(self, relation: Relation) -> AssetKey | None:
+        """The asset of a table that no code names, so that an error can name it."""
+        return next((key for key, asset in self.graph.assets.items() if asset.relation == relation), None)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,10 @@ def test_01_dependencies_are_lists_of_strings(tmp_path: Path) -> None:
     answered("01", tmp_path)
 
 
+def test_02_resources_are_input_parameters_and_a_missing_one_fails_at_run_time(tmp_path: Path) -> None:
+    answered("02", tmp_path)
+
+
 def test_04_you_need_to_list_jobs_assets_and_schedules(tmp_path: Path) -> None:
     answered("04", tmp_path)
 
@@ -31,8 +35,24 @@ def test_05_asset_job_schedule_and_partition_in_four_places(tmp_path: Path) -> N
     answered("05", tmp_path)
 
 
+def test_06_with_external_computation_a_db_connection_resource_is_useless(tmp_path: Path) -> None:
+    answered("06", tmp_path)
+
+
+def test_07_a_resource_can_be_used_without_declaring_it(tmp_path: Path) -> None:
+    answered("07", tmp_path)
+
+
 def test_08_a_bug_because_of_the_order_of_params(tmp_path: Path) -> None:
     answered("08", tmp_path)
+
+
+def test_09_duckdb_locks(tmp_path: Path) -> None:
+    answered("09", tmp_path)
+
+
+def test_11_why_are_kinds_not_added_automatically(tmp_path: Path) -> None:
+    answered("11", tmp_path)
 
 
 def test_12_multiple_tasks_that_write_to_the_same_table(tmp_path: Path) -> None:

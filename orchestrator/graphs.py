@@ -48,6 +48,6 @@ class GraphLayer:
 
 
 def __getattr__(name: str) -> Graph:
-    if name.startswith(("__", "pytest_")):  # pytest asks every module that it looks at for its plugins
+    if name.startswith(("__", "pytest")):  # pytest asks every module that it looks at for its plugins and marks
         raise AttributeError(name)
     return Graph(name)

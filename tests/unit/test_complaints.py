@@ -27,6 +27,10 @@ def test_02_resources_are_input_parameters_and_a_missing_one_fails_at_run_time(t
     answered("02", tmp_path)
 
 
+def test_03_no_way_to_create_assets_in_different_repos(tmp_path: Path) -> None:
+    answered("03", tmp_path)
+
+
 def test_04_you_need_to_list_jobs_assets_and_schedules(tmp_path: Path) -> None:
     answered("04", tmp_path)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from orchestrator.definitions.assets import (
     DbtReference,
@@ -26,6 +26,17 @@ from orchestrator.errors import DefinitionError
 P = ParamSpec("P")
 R = TypeVar("R")
 ACTION_LAYER = "action"
+
+
+class Answer(Protocol):
+    """What bool, int and numpy's bool have in common, and text and None have not."""
+
+    def __bool__(self) -> bool: ...
+    def __and__(self, other: Any, /) -> Any: ...
+
+
+A = TypeVar("A", bound=Answer | tuple[Answer, str] | Awaitable[Answer | tuple[Answer, str]])
+"""What a check returns."""
 
 
 def asset(
@@ -181,7 +192,7 @@ def check(
     blocking: bool = True,
     description: str | None = None,
     timeout_s: float | None = None,
-) -> Callable[[Callable[P, R]], PythonCheck[P, R]]:
+) -> Callable[[Callable[P, A]], PythonCheck[P, A]]:
     """An assertion on the rows of `asset`, run after each write.
 
     The function takes the rows (annotated `pyarrow.Table`, `pandas.DataFrame` or `polars.DataFrame`; pyarrow when not
@@ -193,7 +204,7 @@ def check(
     if severity not in ("error", "warn"):
         raise DefinitionError(f"a check's severity is 'error' or 'warn', not {severity!r}", fix='severity="warn"')
 
-    def decorate(fn: Callable[P, R]) -> PythonCheck[P, R]:
+    def decorate(fn: Callable[P, A]) -> PythonCheck[P, A]:
         return PythonCheck(
             **_origin(fn),
             description=description or inspect.getdoc(fn) or "",

@@ -13,7 +13,8 @@ from orchestrator.sql.model import ColumnRef, EdgeKind, OutputColumn, SqlLineage
 from orchestrator.sql.parsing import parse_script
 from orchestrator.sql.relations import COPY, KINDS, RENAME, Field, Relation, Sources, merged
 from orchestrator.sql.schema import Schema, build_schema
-from orchestrator.sql.statements import Written, write
+from orchestrator.sql.statements import write
+from orchestrator.sql.targets import Written
 from orchestrator.sql.walk import NOT_FOLLOWED, STUMBLES, Environment, TooLargeError, Walk
 
 

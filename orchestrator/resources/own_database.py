@@ -54,10 +54,12 @@ class OwnDatabase(Resource):
 class DuckDB(OwnDatabase):
     """A DuckDB file. A run that uses it holds the only right to write it, as it does the profile's.
 
-    archive = DuckDB("archive.duckdb")
+        archive = DuckDB("archive.duckdb")
 
-    @asset(archive.table("raw.letters"))
-    def letters(context): ...
+        @asset(archive.table("raw.letters"))
+        def letters(context): ...
+
+    A relative path starts at the workspace's root.
     """
 
     path: str | Path

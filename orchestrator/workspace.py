@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from orchestrator.loaders.python_modules import DirectConnection
 from orchestrator.plan.check_choice import indirect_selection
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
 from orchestrator.plan.states import AssetState, SameCode, build_states, newest_results
+from orchestrator.plan.windows import project as project_window
 from orchestrator.resources.own_database import OwnDatabase, in_its_own
 
 if TYPE_CHECKING:
@@ -164,7 +166,11 @@ class Workspace:
 
     def states_of(self, facts: Facts) -> dict[AssetKey, AssetState]:
         """The state of every asset as `facts` have it."""
-        return build_states(self.graph, facts, same_code=self._same_code(facts))
+        return build_states(self.graph, facts, same_code=self._same_code(facts), as_of=self.as_of())
+
+    def as_of(self) -> datetime:
+        """The moment that says which partitions are there."""
+        return datetime.now(timezone.utc)
 
     def _same_code(self, facts: Facts) -> SameCode:
         """Recorded code versions that do what today's do, though they are written in another way."""
@@ -173,6 +179,7 @@ class Workspace:
         rewritten: dict[str, list[Rewritten]] = {}
         for key, asset in self.graph.assets.items():
             for writer in asset.writers:
+                # Of partitions only the newest one's SQL is kept, and others may be of older code.
                 fact = facts.writers.get((str(key), writer.id, None))
                 if fact is None or fact.code_version is None or writer.code_version is None:
                     continue
@@ -401,11 +408,13 @@ class Workspace:
         full_refresh: bool = False,
         indirect: str | None = None,
         selector: str | None = None,
+        partitions: str | None = None,
     ) -> RunPlan:
         """What a run of these selection words would do now: the command line, the app and the worker ask here.
 
         `indirect` is dbt's `--indirect-selection`, by default the project's flag; `selector` one of selectors.yml, by
-        default the project's default one where nothing is selected. Raises DefinitionErrors, SelectionError.
+        default the project's default one where nothing is selected. `partitions` are words for `plan.windows.project`.
+        Raises DefinitionErrors, SelectionError, PlanError.
         """
         if not (words or selector):
             self.require_sound()
@@ -428,6 +437,7 @@ class Workspace:
             everything=not words and checks is None,
             indirect=indirect_selection(indirect or self.dbt_flag("indirect_selection")),
             only_checks=checks,
+            window=project_window(self.graph, keys, partitions, as_of=self.as_of()) if partitions else None,
         )
 
     def _selected(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from orchestrator.ci.base import Base, dbt_of, load_base
@@ -15,8 +16,9 @@ from orchestrator.definitions.keys import AssetKey, Relation
 from orchestrator.graph.diff import GraphDiff, diff_graphs
 from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.loaders.manifest import Manifest, Node, load_manifest
+from orchestrator.plan.partition_states import PartitionStates
 from orchestrator.plan.run_plan import RunPlan, build_run_plan
-from orchestrator.plan.states import AssetState
+from orchestrator.plan.states import AssetState, WriterState
 from orchestrator.resources.duckdb import DuckDBFile
 from orchestrator.workspace import Workspace, load_workspace
 
@@ -72,7 +74,14 @@ def prepare(comparison: Comparison, *, name: str | None = None) -> Prepared:
     outside = _relations_outside(comparison)
     exists = _existing(place, outside, base)
     build = _to_build(comparison, exists)
-    plan = _plan(workspace.graph, comparison, build=build, exists=exists, environment=place.environment)
+    plan = _plan(
+        workspace.graph,
+        comparison,
+        build=build,
+        exists=exists,
+        environment=place.environment,
+        as_of=workspace.as_of(),
+    )
     plan = replace(plan, full_refresh=profile.adapter != "duckdb")
     _guard(workspace, plan, comparison, place)
     _read_from_base(workspace, build.keys(), outside, comparison, place)
@@ -182,12 +191,13 @@ def _plan(
     build: Mapping[AssetKey, str],
     exists: frozenset[AssetKey],
     environment: str,
+    as_of: datetime,
 ) -> RunPlan:
     """Builds `build` with the checks that read it, and the checks that are new or have changed."""
 
     def state(asset: Asset) -> AssetState:
         if asset.key in build:
-            return AssetState("stale", build[asset.key])
+            return AssetState("stale", build[asset.key], _all_partitions(asset, build[asset.key], as_of))
         if asset.external:
             return AssetState("external", "written elsewhere")
         if asset.key not in exists and asset.kind == "asset":
@@ -207,6 +217,17 @@ def _plan(
         if check.id in differing - taken and all(states[key].state != "missing" for key in check.reads)
     ]
     return replace(plan, checks=(*plan.checks, *more))
+
+
+def _all_partitions(asset: Asset, reason: str, as_of: datetime) -> dict[str, WriterState]:
+    """In a new place every partition is to be written."""
+    found = {}
+    for writer in asset.writers:
+        if writer.partitions is not None:
+            there = writer.partitions.closed(as_of=as_of)
+            partitions = PartitionStates.of(there, ((key, "stale", reason) for key in there))
+            found[writer.id] = WriterState("stale", reason, partitions)
+    return found
 
 
 def _guard(workspace: Workspace, plan: RunPlan, comparison: Comparison, place: Place) -> None:

@@ -21,6 +21,7 @@ LOOK, CHANGE, HISTORY = "Look", "Run", "What happened"
 COMMANDS = (
     Entry("ls", "ls", "List assets with their state", LOOK),
     Entry("describe", "describe", "Everything about one asset: when, by whom, with what, how its numbers moved", LOOK),
+    Entry("partitions", "partitions", "The partitions of an asset by state, and what each is", LOOK),
     Entry("lineage", "lineage", "What an asset is made from, and what is made from it", LOOK),
     Entry("preview", "preview", "The first rows of an asset, read-only", LOOK),
     Entry("impact", "impact", "What breaks if an asset is deleted, and whom to ask", LOOK),

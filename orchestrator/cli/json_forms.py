@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -227,13 +228,19 @@ def failure_json(failure: Failure | None) -> dict[str, Any] | None:
 
 
 def newest_successes(facts: Facts) -> dict[str, WriterFact]:
-    """{asset's key: the newest success of any of its writers}; made once for a list of assets."""
+    """{asset's key: the newest success of any of its writers}; made once for a list of assets.
+
+    With partitions its rows are those of all partitions together.
+    """
     found: dict[str, WriterFact] = {}
+    rows: dict[str, int] = {}
     for fact in facts.writers.values():
         known = found.get(fact.key)
         if fact.version and (known is None or _succeeded_at(fact) > _succeeded_at(known)):
             found[fact.key] = fact
-    return found
+        if fact.version and fact.partition is not None:
+            rows[fact.key] = rows.get(fact.key, 0) + (fact.rows or 0)
+    return {key: replace(fact, rows=rows[key]) if fact.partition is not None else fact for key, fact in found.items()}
 
 
 def _succeeded_at(fact: WriterFact) -> datetime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -22,16 +24,24 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.output import STATUSES, count, make_console, one_line, print_json
 from orchestrator.cli.workspaces import print_findings
-from orchestrator.definitions.events import step_id, step_titles
+from orchestrator.definitions.events import PlannedStep, step_id, step_titles
 from orchestrator.graph.model import AssetGraph
 from orchestrator.plan.run_plan import RunPlan
 
-CHECK_WIDTH = 40
+CHECK_WIDTH, RANGES_SHOWN = 40, 3
 Stale = Annotated[bool, typer.Option("--stale", help="Only what is out of date, and what that feeds.")]
 FullRefresh = Annotated[
     bool,
     typer.Option(
         "--full-refresh", "-f", help="Rebuild incremental models from scratch.", envvar=dbt_variables("FULL_REFRESH")
+    ),
+]
+Partitions = Annotated[
+    str | None,
+    typer.Option(
+        "--partitions",
+        metavar="KEYS",
+        help="Which partitions: 2013-03, 2013-03-05..2013-03-20 (both included), EWR; of each asset what overlaps.",
     ),
 ]
 IndirectSelection = Annotated[
@@ -54,6 +64,7 @@ def command(
     full_refresh: FullRefresh = False,
     selector: Selector = None,
     indirect_selection: IndirectSelection = None,
+    partitions: Partitions = None,
 ) -> int:
     """What `run` would do with the same words, and why. Nothing is run."""
     workspace = options.load()
@@ -65,6 +76,7 @@ def command(
         full_refresh=full_refresh,
         indirect=indirect_selection,
         selector=selector,
+        partitions=partitions,
     )
     if options.json:
         print_json(plan_json(plan))
@@ -94,15 +106,27 @@ def _steps(graph: AssetGraph, plan: RunPlan, *, action: str) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="quiet")
     grid.add_column()
-    titles = step_titles(plan.steps)
-    for step in plan.steps:
-        if step.action == action:
-            writer = writers.get(step.writer)
-            how = "action" if step.kind == "action" else writer.strategy if writer else step.kind
-            full = " (full refresh)" if plan.full_refresh and how == "incremental" else ""
-            name = Text(f"  {glyph} ", style=style).append(titles[step_id(step)], style="default")
-            grid.add_row(name, how + full, one_line(step.reason))
+    titles = step_titles(replace(step, partition=None) for step in plan.steps)
+    for step, partitions in alike(plan.steps, action=action):
+        writer = writers.get(step.writer)
+        how = "action" if step.kind == "action" else writer.strategy if writer else step.kind
+        full = " (full refresh)" if plan.full_refresh and how == "incremental" else ""
+        title = titles[step_id(replace(step, partition=None))]
+        if partitions and writer is not None and writer.partitions is not None:
+            title += f" [{writer.partitions.of_keys(partitions).text(at_most=RANGES_SHOWN)}]"
+        name = Text(f"  {glyph} ", style=style).append(title, style="default")
+        grid.add_row(name, how + full, one_line(step.reason))
     return grid
+
+
+def alike(steps: Iterable[PlannedStep], *, action: str) -> list[tuple[PlannedStep, list[str]]]:
+    """The steps of an action, partitions of one writer with one reason as one line: its first step, their keys."""
+    lines: dict[tuple[str, str, str], tuple[PlannedStep, list[str]]] = {}
+    for step in steps:
+        if step.action == action:
+            _, partitions = lines.setdefault((step.key, step.writer, step.reason), (step, []))
+            partitions.extend([step.partition] if step.partition is not None else [])
+    return list(lines.values())
 
 
 def _skipped_checks(graph: AssetGraph, plan: RunPlan) -> Table:

@@ -54,7 +54,7 @@ def retry_plan(workspace: Workspace, run: RunDetail) -> RunPlan:
     return build_retry_plan(
         workspace.graph,
         run_id=run.run_id,
-        steps={step.writer: step.status for step in run.steps if step.kind != "hook"},
+        steps={(step.writer, step.partition): step.status for step in run.steps if step.kind != "hook"},
         checks={check.check: check.status for check in run.checks},
         states=workspace.states(),
         environment=workspace.environment,

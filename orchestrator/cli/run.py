@@ -20,7 +20,7 @@ from orchestrator.cli.options import (
     selection_words,
 )
 from orchestrator.cli.output import make_console, print_json, program, utc_now
-from orchestrator.cli.plan import FullRefresh, IndirectSelection, Stale
+from orchestrator.cli.plan import FullRefresh, IndirectSelection, Partitions, Stale
 from orchestrator.cli.progress import Progress, listener, make_progress
 from orchestrator.cli.run_view import RunView, summary_json
 from orchestrator.cli.summary import print_summary
@@ -53,6 +53,7 @@ def command(
     full_refresh: FullRefresh = False,
     selector: Selector = None,
     indirect_selection: IndirectSelection = None,
+    partitions: Partitions = None,
     fail_fast: FailFast = None,
     threads: Threads = None,
     engine: Engine = "auto",
@@ -72,6 +73,7 @@ def command(
         full_refresh=full_refresh,
         indirect=indirect_selection,
         selector=selector,
+        partitions=partitions,
     )
     return run_and_report(workspace, plan, options=options, engine=name, threads=threads, fail_fast=fail_fast)
 

@@ -65,7 +65,7 @@ def command(
         workspace.graph,
         selection_words(selection, select),
         exclude=exclude or (),
-        states=build_states(workspace.graph, facts),
+        states=build_states(workspace.graph, facts, as_of=workspace.as_of()),
         facts=facts,
         external=True,
     )

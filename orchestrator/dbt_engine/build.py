@@ -7,6 +7,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from orchestrator.dbt_engine.gate import Gate, NodeListener, NodeOutcome
@@ -38,12 +39,14 @@ def build_nodes(
     threads: int,
     full_refresh: bool = False,
     fail_fast: bool = False,
+    event_times: tuple[datetime, datetime] | None = None,
 ) -> BuildResult:
     """Run `dbt build` for `nodes` (unique_ids of models, seeds, snapshots, tests). Blocks until dbt is done.
 
     `threads` must leave room for nodes that wait at the gate; `slots` bounds how many work at once. The selection is
     a tag set in this invocation's own copy of the manifest: exact, whatever the project's names, default selectors
     and number of nodes. Models and hooks can read tags, so it is taken away again once dbt has selected.
+    `event_times` (start and end, UTC without saying so, half-open) are what microbatch models write.
     """
     from dbt.cli.main import dbtRunner
 
@@ -61,7 +64,7 @@ def build_nodes(
         try:
             with _exits_are_errors():
                 runner = dbtRunner(manifest=own, callbacks=[gate])
-                result = runner.invoke(arguments, **_ours(full_refresh=full_refresh, fail_fast=fail_fast))
+                result = runner.invoke(arguments, **_ours(full_refresh, fail_fast, event_times))
         finally:
             release_warehouse()
     return BuildResult(
@@ -71,7 +74,7 @@ def build_nodes(
     )
 
 
-def _ours(*, full_refresh: bool, fail_fast: bool) -> dict[str, Any]:
+def _ours(full_refresh: bool, fail_fast: bool, event_times: tuple[datetime, datetime] | None) -> dict[str, Any]:
     """What the plan has decided, as parameters: they win over dbt's environment variables and project flags."""
     return {
         "select": (f"tag:{SELECTED_TAG}",),
@@ -84,8 +87,8 @@ def _ours(*, full_refresh: bool, fail_fast: bool) -> dict[str, Any]:
         "fail_fast": fail_fast,
         "empty": False,
         "sample": None,
-        "event_time_start": None,
-        "event_time_end": None,
+        "event_time_start": event_times[0] if event_times else None,
+        "event_time_end": event_times[1] if event_times else None,
         "export_saved_queries": False,
         "single_threaded": False,
         "write_json": False,
@@ -215,4 +218,15 @@ def _outcome(item: Any) -> NodeOutcome:
         message=item.message or "",
         failures=item.failures,
         duration_s=item.execution_time,
+        done_batches=_done_batches(getattr(item, "batch_results", None)),
     )
+
+
+def _done_batches(found: Any) -> tuple[tuple[datetime, datetime], ...] | None:
+    if found is None:
+        return None
+    return tuple((_utc(start), _utc(end)) for start, end in found.successful)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)

@@ -19,6 +19,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from orchestrator.dbt_engine.messages import shortened
@@ -46,6 +47,8 @@ class NodeOutcome:
     failures: int | None = None
     duration_s: float | None = None
     rows_affected: int | None = None
+    done_batches: tuple[tuple[datetime, datetime], ...] | None = None
+    """(start, end), UTC, of a microbatch model's batches that succeeded; None where dbt has not said it (yet)."""
 
     @property
     def cause(self) -> str:

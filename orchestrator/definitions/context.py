@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.partitions import Partition
 
 
 class Session(Protocol):
@@ -49,7 +50,8 @@ class Context:
     environment: str
     key: AssetKey
     session: Session
-    partition: str | None = None
+    partition: Partition | None = None
+    """`key`, `start`, `end` of what is to be written (see `Partition`); None where the asset is not partitioned."""
     attempt: int = 1
     previous: Previous | None = None
     metadata: dict[str, Any] = field(default_factory=dict)

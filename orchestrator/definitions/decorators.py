@@ -19,7 +19,7 @@ from orchestrator.definitions.assets import (
 )
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.mappings import PartitionMapping
-from orchestrator.definitions.partitions import Partitions
+from orchestrator.definitions.partitions import Partitions, TimePartitions
 from orchestrator.definitions.slots import Mode, Slot
 from orchestrator.errors import DefinitionError
 
@@ -177,6 +177,12 @@ def _divided(
                 f"{name!r} has partitions without a column: {part.about()}",
                 fix=f"say which rows are a partition's, as in {example}",
             )
+    windows = [part for part in partitions.dimensions if isinstance(part, TimePartitions)] if partitions else []
+    if len(windows) > 1:
+        raise DefinitionError(
+            f"{name!r} is divided by time twice: {' and '.join(part.about() for part in windows)}",
+            fix="divide it by one of them",
+        )
     for rule in (mappings or {}).values():
         if not isinstance(rule, PartitionMapping):
             raise DefinitionError(

@@ -61,6 +61,15 @@ class Edge:
     down: Partitions
     up: Partitions
 
+    @property
+    def keeps_keys(self) -> bool:
+        """True if a partition reads exactly the one of its own key, where upstream has it."""
+        if isinstance(self.mapping, Same):
+            return True
+        down, up = self.down, self.up
+        aligned = isinstance(down, TimePartitions) and isinstance(up, TimePartitions) and _aligned(down, up)
+        return isinstance(self.mapping, Overlap) and aligned
+
     def upstream(self, found: PartitionSet | str) -> PartitionSet:
         """The upstream partitions that partitions (a set or a key) read."""
         return self.mapping.upstream(self.down.only(found) if isinstance(found, str) else found, self.up)
@@ -229,7 +238,7 @@ class Same(PartitionMapping):
         if isinstance(up, TimePartitions):
             return up.of_ranges(*_ranges(found))
         assert isinstance(up, NamedPartitions), "checked by misfit"
-        return up.some(found)
+        return up.of_keys(found)
 
     def downstream(self, found: PartitionSet, down: Partitions, *, within: PartitionSet) -> PartitionSet:
         """The same keys, where they are there."""

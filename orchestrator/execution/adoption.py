@@ -6,21 +6,24 @@ import json
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.definitions.events import Materialization, PlannedStep, RunFinished, RunStarted
 from orchestrator.definitions.facts import Facts
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.partitions import PartitionSet
 from orchestrator.errors import PlanError
 from orchestrator.execution.executor import current_user, new_run_id
 from orchestrator.execution.journal import Journal, now
 from orchestrator.execution.ops import Op
-from orchestrator.graph.model import Writer
+from orchestrator.execution.python_steps import partition_scope
+from orchestrator.graph.model import Asset, Writer
 from orchestrator.plan.versions import Versions
 from orchestrator.workspace import Workspace
 
 GOOD = ("success", "pass", "warn", "no-op")
+EXISTED = "existed before its first run here"
 _VIEWS = ("view", "materialized_view")
 
 
@@ -59,7 +62,7 @@ def adopt(
             fix="pass dbt's own record of its last build: --run-results target/run_results.json",
         )
     wanted, facts = set(selected), workspace.facts()
-    candidates: list[tuple[AssetKey, Writer, Materialization]] = []
+    candidates: list[tuple[Op, Materialization]] = []
     left_out: dict[AssetKey, str] = {}
     try:
         for key in workspace.graph.assets:
@@ -70,46 +73,68 @@ def adopt(
                 if isinstance(found, str):
                     left_out[key] = found
                 else:
-                    candidates.append((key, writer, found))
+                    candidates.append(found)
     finally:
         if workspace.database is not None:
             workspace.database.close()
     if not candidates:
         return Adoption(None, (), left_out)
     run_id = _record(workspace, facts, candidates, command)
-    return Adoption(run_id, tuple(key for key, _, _ in candidates), left_out)
+    return Adoption(run_id, tuple(op.key for op, _ in candidates), left_out)
 
 
 def _candidate(
     workspace: Workspace, key: AssetKey, writer: Writer, facts: Facts, built: Collection[str] | None
-) -> Materialization | str:
+) -> tuple[Op, Materialization] | str:
     """What is there, or why it is not adopted."""
     asset = workspace.graph[key]
     if asset.kind == "action":
         return "it is an action, which leaves no table"
-    if (str(key), writer.id, None) in facts.writers:
+    op = Op(writer.id, "asset", writer.engine, key, frozenset())
+    if writer.partitions is None and (str(key), writer.id, None) in facts.writers:
         return "it has a record already"
+    if built is not None and writer.id not in built:
+        return "dbt's results do not show it as built"
+    if writer.partitions is not None:
+        known = [part for name, by, part in facts.writers if (name, by) == (str(key), writer.id) and part is not None]
+        open_ones = writer.partitions.closed(as_of=now()) - writer.partitions.of_keys(known)
+        found = open_ones if built is not None else _with_rows(workspace, asset, open_ones)
+        if not found:
+            return "no partition without a record has rows" if open_ones else "all its partitions have a record already"
+        return replace(op, of_writer=writer.id, partitions=found), Materialization()
     if built is not None:
-        return Materialization() if writer.id in built else "dbt's results do not show it as built"
+        return op, Materialization()
     database, relation = workspace.place_of(key)
     if database is None or relation is None:
         return "its table cannot be looked for"
     look = database.look(relation, rows=writer.strategy not in _VIEWS)
     if look is None:
         return "its table is not there"
-    return Materialization(rows=look.rows, columns=look.columns, sample=look.sample if workspace.keep_samples else None)
+    sample = look.sample if workspace.keep_samples else None
+    return op, Materialization(rows=look.rows, columns=look.columns, sample=sample)
+
+
+def _with_rows(workspace: Workspace, asset: Asset, partitions: PartitionSet) -> PartitionSet:
+    """The partitions of which there is at least a row."""
+    database, relation = workspace.place_of(asset.key)
+    if database is None or relation is None:
+        return partitions.of.nothing()
+    return partitions.of.of_keys(
+        key for key in partitions if database.count(relation, scope=partition_scope(partitions.of, key))
+    )
 
 
 def _record(
     workspace: Workspace,
     facts: Facts,
-    candidates: list[tuple[AssetKey, Writer, Materialization]],
+    candidates: list[tuple[Op, Materialization]],
     command: str,
 ) -> str:
     run_id, environment = new_run_id(), workspace.environment
     steps = tuple(
-        PlannedStep(str(key), writer.id, None, "build", "existed before its first run here")
-        for key, writer, _ in candidates
+        PlannedStep(str(op.key), op.writer, partition, "build", EXISTED)
+        for op, _ in candidates
+        for partition in op.partition_keys
     )
     journal = Journal(
         records=workspace.records,
@@ -132,8 +157,8 @@ def _record(
             steps=steps,
         )
     )
-    for (key, writer, materialization), step in zip(candidates, steps, strict=True):
-        intent = journal.intend(Op(writer.id, "asset", writer.engine, key, frozenset(), step=step))
-        journal.succeed(intent, materialization=materialization, status="adopted", reason=step.reason, duration_s=0.0)
+    for op, materialization in candidates:
+        for intent in journal.intend(op):
+            journal.succeed(intent, materialization=materialization, status="adopted", reason=EXISTED, duration_s=0.0)
     journal.emit(RunFinished(at=now(), run_id=run_id, environment=environment, status="succeeded", duration_s=0.0))
     return run_id

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.definitions.partitions import PartitionSet
 from orchestrator.execution.ops import Op
 
 Ending = Literal["ok", "failed", "blocked", "cancelled"]
@@ -32,7 +33,20 @@ class Board:
     """Set by whoever wants the run to stop."""
     stopping: str = ""
     """Why it stops, once that is decided."""
+    failed_parts: dict[str, PartitionSet] = field(default_factory=dict)
+    """{op of several partitions: those that failed, where not all did}"""
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _followers: dict[str, list[str]] = field(default_factory=dict)
+    """{op: ops that wait for it}"""
+    _looked_at: dict[str, None] = field(default_factory=dict)
+    """Ops about which something may have changed since `ready` looked last, in their order. A backfill has thousands
+    of ops: looking at each of them whenever one ends would cost more than the work."""
+
+    def __post_init__(self) -> None:
+        self._looked_at = dict.fromkeys(self.ops)
+        for op in self.ops.values():
+            for need in op.needs | op.after:
+                self._followers.setdefault(need, []).append(op.id)
 
     def end(self, op_id: str, end: End) -> bool:
         """Write how an op ended; False if that is already known (the first word counts)."""
@@ -40,6 +54,7 @@ class Board:
             if op_id in self.ends:
                 return False
             self.ends[op_id] = end
+            self._looked_at.update(dict.fromkeys(self._followers.get(op_id, ())))
             self._changed.notify_all()
             return True
 
@@ -48,6 +63,7 @@ class Board:
         with self._changed:
             self.stopping = self.stopping or why
             self.cancelled.set()
+            self._looked_at.update(dict.fromkeys(self.ops))
             self._changed.notify_all()
 
     @property
@@ -65,13 +81,19 @@ class Board:
     def _verdict(self, op_id: str) -> End | Literal["wait", "go"]:
         if self.cancelled.is_set():
             return self.cancelled_end
+        op = self.ops[op_id]
         # Of several needs that ended badly, the most telling is shown: a failure rather than what it blocked.
-        bad = [need for need in sorted(self.ops[op_id].needs) if need in self.ends and self.ends[need].ending != "ok"]
+        bad = [need for need in sorted(op.needs) if need in self.ends and self.ends[need].ending != "ok"]
         if bad:
-            worst = min(bad, key=lambda need: ("failed", "cancelled", "blocked", "ok").index(self.ends[need].ending))
-            return self._follow(worst)
-        open_needs = [need for need in self.ops[op_id].needs if need not in self.ends]
-        return "wait" if open_needs else "go"
+            return self._follow(self._worst(bad))
+        if any(need not in self.ends for need in op.needs | op.after):
+            return "wait"
+        if op.after and all(self.ends[name].ending != "ok" for name in op.after):
+            return self._follow(self._worst(sorted(op.after)))
+        return "go"
+
+    def _worst(self, ended: Iterable[str]) -> str:
+        return min(ended, key=lambda need: ("failed", "cancelled", "blocked", "ok").index(self.ends[need].ending))
 
     def _follow(self, need: str) -> End:
         end = self.ends[need]
@@ -82,14 +104,19 @@ class Board:
     def describe(self, op_id: str) -> str:
         """An op as people call it: the asset's key, or the check and its asset."""
         op = self.ops[op_id]
-        return f"check {op.check.name} on {op.key}" if op.check is not None else str(op.key)
+        if op.check is not None:
+            return f"check {op.check.name} on {op.key}"
+        return op.title_of(self.failed_parts.get(op_id, op.partitions))
 
     def ready(self, engine: str) -> list[tuple[Op, End | None]]:
         """Ops of one engine that can be started or ended now, each handed out once."""
         with self._changed:
             found: list[tuple[Op, End | None]] = []
-            for op in self.ops.values():
-                if op.engine != engine or op.id in self.started or op.id in self.ends:
+            if self.cancelled.is_set() and not self.stopping:  # set by whoever wants to stop, without `cancel`
+                self._looked_at.update(dict.fromkeys(self.ops))
+            for op in [self.ops[name] for name in self._looked_at if self.ops[name].engine == engine]:
+                del self._looked_at[op.id]
+                if op.id in self.started or op.id in self.ends:
                     continue
                 verdict = self._verdict(op.id)
                 if verdict != "wait":
@@ -100,7 +127,9 @@ class Board:
     def all_ended(self, engine: str | None = None) -> bool:
         """True when every op (of one engine) has ended."""
         with self._changed:
-            return all(op.id in self.ends for op in self.ops.values() if engine in (None, op.engine))
+            if engine is None:
+                return len(self.ends) >= len(self.ops)
+            return all(op.id in self.ends for op in self.ops.values() if op.engine == engine)
 
     def wait_change(self) -> None:
         """Sleep until something ends, at most half a second."""

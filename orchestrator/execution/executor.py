@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,18 +17,19 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.dbt_engine.gate import NodeOutcome
-from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus
+from orchestrator.definitions.events import RunFinished, RunStarted, RunStatus, step_id
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.errors import RecordsError
 from orchestrator.execution.attempt_host import Hosts
 from orchestrator.execution.board import Board, End
 from orchestrator.execution.dbt_steps import WELL, DbtSteps, compiled_paths
 from orchestrator.execution.journal import Journal, now
-from orchestrator.execution.ops import Op, build_ops
+from orchestrator.execution.ops import Op, build_ops, ordered_by_dbt
 from orchestrator.execution.publishing import publish_after_run
 from orchestrator.execution.python_steps import PythonSteps
 from orchestrator.execution.results import Listener, RunOptions, RunResult, StepWrapper, Unwrapped
 from orchestrator.execution.segments import Segment, cut_segments, within_segments
+from orchestrator.execution.windows import Window
 from orchestrator.plan.run_plan import RunPlan
 from orchestrator.plan.versions import Versions
 from orchestrator.resources.database import Database
@@ -93,6 +94,8 @@ class _Run:
     """The invocations of dbt, in order."""
     journal: Journal = field(init=False)
     board: Board = field(init=False)
+    working: set[str] = field(default_factory=set)
+    """Python ops with a thread of their own."""
 
     def execute(self, cancel: threading.Event) -> RunResult:
         workspace = self.workspace
@@ -187,7 +190,7 @@ class _Run:
         )
         for step in self.plan.steps:
             if step.action == "skip":
-                self.journal.not_run(step.key, step.writer, "up_to_date", step.reason, action=step.kind == "action")
+                self.journal.left_out(step.key, step.writer, "up_to_date", step.reason, action=step.kind == "action")
 
     def _ops(self) -> dict[str, Op]:
         graph = self.workspace.graph
@@ -208,26 +211,28 @@ class _Run:
             return workspace.dbt_project_of(unique_id).name
 
         ops = build_ops(graph, self.plan, native=native)
-        self.segments = cut_segments(ops, project_of=project_of, native=native)
+        self.segments = cut_segments(ops, project_of=project_of, native=ordered_by_dbt(ops, native))
         if len(self.segments) < 2:
             return ops
         # What dbt orders by itself it orders inside one invocation.
         together = {id_: frozenset(segment.ops) for segment in self.segments for id_ in segment.ops}
-        ops = build_ops(graph, self.plan, native=lambda id_: native(id_) & together.get(id_, frozenset()))
+        ops = build_ops(graph, self.plan, native=native, together=together)
         return within_segments(ops, self.segments)
 
     def _work(self) -> None:
         slots = threading.Semaphore(self._threads())
         dbt = threading.Thread(target=self._dbt, args=(slots,), name="orchestrator-dbt", daemon=True)
         python = self._python_steps()
+        ready: deque[tuple[Op, End | None]] = deque()
         dbt_started = False
         try:
             while not (self.board.all_ended() and not dbt.is_alive()):
                 if not dbt_started and self._dbt_may_start():
                     dbt.start()
                     dbt_started = True
-                for op, verdict in self.board.ready("python"):
-                    self._start_python(op, verdict, python, slots)
+                ready.extend(self.board.ready("python"))
+                while ready and (ready[0][1] is not None or len(self.working) < self._threads()):
+                    self._start_python(*ready.popleft(), python, slots)
                 if self.options.fail_fast and any(end.ending == "failed" for end in self.board.ends.values()):
                     self._cancel(STOPPED_EARLY)
                 if self.board.cancelled.is_set():  # by Ctrl-C, a listener, or another thread
@@ -236,6 +241,8 @@ class _Run:
         except BaseException as exc:
             # Nothing may still write when the warehouse is given back.
             self._cancel("interrupted" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}")
+            for op, verdict in ready:
+                self._skip(op, verdict or self.board.cancelled_end)
             self._drain(dbt if dbt_started else None)
             if not isinstance(exc, KeyboardInterrupt):
                 raise
@@ -263,7 +270,9 @@ class _Run:
         """The dbt invocations, one after the other; runs in a thread of its own."""
         self._say_repeated_hooks()
         for segment in self.segments:
-            name = f"dbt build {segment.project}" if len(self.segments) > 1 else "dbt build"
+            several = len({other.project for other in self.segments}) > 1
+            about = (segment.project if several else "", segment.window.label if segment.window else "")
+            name = " ".join(filter(None, ("dbt build", *about)))
             build = partial(self._build, segment, slots)
             try:
                 if not self.board.cancelled.is_set():
@@ -284,23 +293,25 @@ class _Run:
 
     def _build(self, segment: Segment, slots: threading.Semaphore) -> None:
         """One invocation, and another one for what failed and may be tried again, with what waits for it."""
-        nodes = list(segment.ops)
+        ops = [self.board.ops[id_] for id_ in segment.ops]
         attempt = 1
-        while nodes:
-            listener = self._invoke(nodes, slots, attempt)
-            nodes = [op.id for op in self.board.ops.values() if op.id in listener.again]
-            delay = max((self.board.ops[node].retry.delay_s for node in nodes), default=0)
-            if nodes and self.board.cancelled.wait(delay):
+        while ops:
+            listener = self._invoke(ops, segment.window, slots, attempt)
+            ops = [op for op in ops if op.id in listener.again]
+            delay = max((op.retry.delay_s for op in ops), default=0)
+            if ops and self.board.cancelled.wait(delay):
                 return
             attempt += 1
 
-    def _invoke(self, nodes: list[str], slots: threading.Semaphore, attempt: int) -> DbtSteps:
+    def _invoke(self, ops: Sequence[Op], window: Window | None, slots: threading.Semaphore, attempt: int) -> DbtSteps:
         from orchestrator.dbt_engine.build import build_nodes
 
         workspace = self.workspace
-        project = workspace.dbt_project_of(nodes[0])
+        project = workspace.dbt_project_of(ops[0].writer)
         invocation, manifest = project.called, project.dbt_manifest()
-        database = workspace.database_of(nodes[0])
+        database = workspace.database_of(ops[0].writer)
+        if window is not None:
+            invocation = replace(invocation, vars={**invocation.vars, **window.variables()})
         listener = DbtSteps(
             graph=workspace.graph,
             board=self.board,
@@ -308,18 +319,20 @@ class _Run:
             database=database,
             compiled=compiled_paths(manifest, invocation.target_path),
             keep_samples=database is not None and database.capabilities.local_file,
+            op_ids={op.writer: op.id for op in ops if op.partitions is not None},
             attempt=attempt,
         )
-        gated = sum(1 for node in nodes if not self.board.ops[node].needs <= set(self.board.ends))
+        gated = sum(1 for op in ops if not op.needs | op.after <= set(self.board.ends))
         result = build_nodes(
             invocation,
             manifest,
-            nodes=nodes,
+            nodes=[op.writer for op in ops],
             listener=listener,
             slots=slots,
             threads=self._threads() + gated,
             full_refresh=self.plan.full_refresh,
             fail_fast=bool(self.options.fail_fast),
+            event_times=window.event_times() if window is not None else None,
         )
         self._read_result(result, listener)
         listener.settle()
@@ -329,13 +342,13 @@ class _Run:
         """What the events did not tell: hooks, nodes that never started, dbt's own failure."""
         outcomes = result.outcomes.values()
         for outcome in outcomes:
-            if outcome.unique_id not in self.board.ops and outcome.status not in (*WELL, "skipped"):
+            if listener.op_id(outcome.unique_id) not in self.board.ops and outcome.status not in (*WELL, "skipped"):
                 listener.failed_hook = f"the hook {outcome.unique_id.split('.')[-1]}"
                 self.problems.append(f"{listener.failed_hook} failed: {outcome.cause}")
         for outcome in outcomes:
-            if outcome.unique_id in self.board.ops:
+            if (op_id := listener.op_id(outcome.unique_id)) in self.board.ops:
                 listener.finish(outcome)
-                self._compare(outcome)
+                self._compare(op_id, outcome)
         self.problems.extend(str(exc) for exc in listener.broken)
         if result.error:
             self.problems.append(f"dbt: {result.error}")
@@ -347,11 +360,11 @@ class _Run:
         ):
             self.problems.append("dbt reports a failure that no step shows")
 
-    def _compare(self, outcome: NodeOutcome) -> None:
+    def _compare(self, op_id: str, outcome: NodeOutcome) -> None:
         """Green only if dbt's result says so, too, not just the event that we heard."""
-        end = self.board.ends.get(outcome.unique_id)
+        end = self.board.ends.get(op_id)
         if end is not None and end.ending == "ok" and outcome.status not in WELL:
-            self.problems.append(f"dbt's result for {self.board.describe(outcome.unique_id)} is: {outcome.status}")
+            self.problems.append(f"dbt's result for {self.board.describe(op_id)} is: {outcome.status}")
 
     def _end_forgotten(self, op: Op) -> None:
         """Something that dbt took and never ended."""
@@ -379,24 +392,27 @@ class _Run:
             self._skip(op, verdict)
             return
         within = contextvars.copy_context()
+        self.working.add(op.id)
         threading.Thread(
             target=within.run, args=(self._python, op, steps, slots), name=f"orchestrator-{op.key}", daemon=True
         ).start()
 
     def _python(self, op: Op, steps: PythonSteps, slots: threading.Semaphore) -> None:
         """One Python op; runs in a thread of its own."""
-        definition = self.workspace.definitions[op.id]
+        definition = self.workspace.definitions[op.writer]
         with slots:
             if self.board.cancelled.is_set():
+                self.working.discard(op.id)
                 self._skip(op, self.board.cancelled_end)
                 return
             run: Any = steps.run_check if op.kind == "check" else steps.run_step
-            name = op.check.name if op.check is not None else str(op.key)
+            name = op.check.name if op.check is not None else op.title
             try:
                 end = self.wrap.python_step(name, lambda: run(op, definition))
             except BaseException as exc:  # noqa: BLE001  our own book-keeping failed: never green
                 self.problems.append(f"{op.key}: {exc}")
                 end = End("failed", str(exc))
+        self.working.discard(op.id)
         self.board.end(op.id, end)
 
     def _python_steps(self) -> PythonSteps:
@@ -436,7 +452,8 @@ class _Run:
 
     def _finish(self, started: float) -> RunResult:
         duration = time.monotonic() - started
-        steps = tuple(self.journal.steps[step.writer] for step in self.plan.steps if step.writer in self.journal.steps)
+        ended = self.journal.steps
+        steps = tuple(ended[step_id(step)] for step in self.plan.steps if step_id(step) in ended)
         checks = tuple(self.journal.checks)
         status = self._status()
         reason = "; ".join(dict.fromkeys(self.problems))
@@ -468,7 +485,7 @@ class _Run:
         if self._interrupted():  # what dbt or a step complains of while it is being stopped is no failure of its own
             return "cancelled"
         ended_badly = any(end.ending != "ok" for end in self.board.ends.values())
-        missing = [step for step in self.plan.to_build if step.writer not in self.journal.steps]
+        missing = [step for step in self.plan.to_build if step_id(step) not in self.journal.steps]
         refuted = any(check.status == "failed" for check in self.journal.checks)
         return "failed" if self.problems or ended_badly or missing or refuted else "succeeded"
 

@@ -19,9 +19,11 @@ from orchestrator.definitions.events import (
     LogLine,
     Materialization,
     StepFinished,
+    StepId,
     StepProgress,
     StepStarted,
     StepStatus,
+    step_id,
 )
 from orchestrator.definitions.keys import AssetKey
 from orchestrator.definitions.masking import masked
@@ -47,6 +49,7 @@ class Intent:
     attempt_id: str
     token: int
     started: datetime
+    partition: str | None = None
 
 
 @dataclass(slots=True)
@@ -60,8 +63,8 @@ class Journal:
     listeners: Sequence[Listener]
     versions: Versions
     """What is there now; grows with the run."""
-    steps: dict[str, StepFinished] = field(default_factory=dict)
-    """{writer id: its last outcome}"""
+    steps: dict[StepId, StepFinished] = field(default_factory=dict)
+    """{step: its last outcome}"""
     checks: list[CheckFinished] = field(default_factory=list)
     _guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -84,28 +87,38 @@ class Journal:
     def _common(self) -> dict[str, Any]:
         return {"at": now(), "run_id": self.run_id, "environment": self.environment}
 
-    def intend(self, op: Op, *, attempt: int = 1) -> Intent:
-        """Claim what the op writes and say so, before it starts. Raises ClaimedElsewhereError."""
-        writer = next(writer for writer in self.graph[op.key].writers if writer.id == op.id)
-        attempt_id = f"{self.run_id}-{uuid.uuid4().hex[:8]}"
+    def intend(self, op: Op, *, attempt: int = 1) -> tuple[Intent, ...]:
+        """Claim what the op writes and say so, before it starts: all its partitions, or none.
+
+        Raises ClaimedElsewhereError.
+        """
+        asset = self.graph[op.key]
+        writer = next(writer for writer in asset.writers if writer.id == op.writer)
         with self._guard:
-            event = StepStarted(
-                **self._common(),
-                key=str(op.key),
-                writer=op.id,
-                kind="action" if op.kind == "action" else "asset",
-                attempt_id=attempt_id,
-                attempt=attempt,
-                code_version=writer.code_version,
-                inputs=self.versions.inputs(self.graph[op.key], writer),
-            )
-            token = self.records.begin(event)
-            self._pass_on(event)
-        return Intent(op, writer, attempt_id, token, event.at)
+            events = [
+                StepStarted(
+                    **self._common(),
+                    key=str(op.key),
+                    writer=op.writer,
+                    partition=partition,
+                    kind="action" if op.kind == "action" else "asset",
+                    attempt_id=f"{self.run_id}-{uuid.uuid4().hex[:8]}",
+                    attempt=attempt,
+                    code_version=writer.code_version,
+                    inputs=self.versions.inputs(asset, writer, partition),
+                )
+                for partition in op.partition_keys
+            ]
+            tokens = self.records.begin_all(events)
+            for event in events:
+                self._pass_on(event)
+        begun = zip(events, tokens, strict=True)
+        return tuple(Intent(op, writer, event.attempt_id, token, event.at, event.partition) for event, token in begun)
 
     def holds(self, intent: Intent) -> bool:
         """Whether the attempt may still commit."""
-        return self.records.holds(self.environment, str(intent.op.key), intent.op.id, None, token=intent.token)
+        slot = (self.environment, str(intent.op.key), intent.op.writer, intent.partition)
+        return self.records.holds(*slot, token=intent.token)
 
     def succeed(
         self,
@@ -119,7 +132,7 @@ class Journal:
         """The attempt is done (or what was there is adopted); its id becomes the asset's version."""
         with self._guard:
             self._finish(intent, status, reason=reason, materialization=materialization, duration_s=duration_s)
-            self.versions.of_writer[intent.op.key, intent.op.id] = intent.attempt_id
+            self.versions.add(intent.op.key, intent.op.writer, intent.partition, intent.attempt_id)
 
     def fail(
         self,
@@ -140,7 +153,8 @@ class Journal:
         event = StepFinished(
             **common,
             key=str(intent.op.key),
-            writer=intent.op.id,
+            writer=intent.op.writer,
+            partition=intent.partition,
             kind="action" if intent.op.kind == "action" else "asset",
             attempt_id=intent.attempt_id,
             status=status,
@@ -151,7 +165,7 @@ class Journal:
         with self._guard:
             self.records.end(event, token=intent.token)
             self._pass_on(event)
-        self.steps[intent.op.id] = event
+        self.steps[step_id(event)] = event
 
     def skip(self, op: Op, end: End) -> None:
         """An op that never started: blocked or cancelled, and why."""
@@ -159,28 +173,43 @@ class Journal:
         if op.check is not None:
             self.check(op, "cancelled" if status == "cancelled" else "blocked", reason=end.reason)
             return
-        self.not_run(str(op.key), op.id, status, end.reason, action=op.kind == "action")
+        self.not_run(op, status, end.reason)
 
-    def not_run(self, key: str, writer: str, status: StepStatus, reason: str, *, action: bool = False) -> None:
+    def not_run(self, op: Op, status: StepStatus, reason: str) -> None:
+        """The outcome of an op without an attempt."""
+        for partition in op.partition_keys:
+            self.left_out(str(op.key), op.writer, status, reason, partition=partition, action=op.kind == "action")
+
+    def left_out(
+        self,
+        key: str,
+        writer: str,
+        status: StepStatus,
+        reason: str,
+        *,
+        partition: str | None = None,
+        action: bool = False,
+    ) -> None:
         """The outcome of a step without an attempt."""
         event = StepFinished(
             **self._common(),
             key=key,
             writer=writer,
+            partition=partition,
             kind="action" if action else "asset",
             attempt_id=None,
             status=status,
             reason=reason,
         )
         self.emit(event)
-        self.steps[writer] = event
+        self.steps[step_id(event)] = event
 
     def fail_unrun(self, op: Op, reason: str) -> None:
         """An op that was to run, and whose engine never ran it."""
         if op.check is not None:
             self.check(op, "failed", reason=reason)
         else:
-            self.not_run(str(op.key), op.id, "failed", reason, action=op.kind == "action")
+            self.not_run(op, "failed", reason)
 
     def check(
         self,
@@ -228,7 +257,7 @@ class Journal:
         event = masked(
             CheckFinished(
                 **self._common(),
-                check=f"{intent.op.id}:{name}",
+                check=f"{intent.op.writer}:{name}",
                 name=name,
                 key=str(intent.op.key),
                 status=status,
@@ -255,4 +284,4 @@ class Journal:
 
 
 def _attempt(intent: Intent) -> dict[str, Any]:
-    return {"key": str(intent.op.key), "writer": intent.op.id, "attempt_id": intent.attempt_id}
+    return {"key": str(intent.op.key), "writer": intent.op.writer, "attempt_id": intent.attempt_id}

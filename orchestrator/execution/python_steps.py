@@ -15,6 +15,7 @@ from orchestrator.definitions.assets import PythonAction, PythonAsset, PythonChe
 from orchestrator.definitions.context import Context, Previous
 from orchestrator.definitions.events import CheckStatus, Failure, Materialization, StepStatus
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.partitions import Partition, Partitions, TimePartitions
 from orchestrator.errors import (
     ClaimLostError,
     ExecutionError,
@@ -68,9 +69,9 @@ class PythonSteps:
     def _attempt(self, op: Op, definition: Runnable, number: int, *, last: bool) -> End | None:
         """One attempt; None when it failed and there is another one to come."""
         try:
-            intent = self.journal.intend(op, attempt=number)
+            (intent,) = self.journal.intend(op, attempt=number)
         except ClaimedElsewhereError as exc:
-            self.journal.not_run(str(op.key), op.id, "failed", exc.what, action=op.kind == "action")
+            self.journal.not_run(op, "failed", exc.what)
             return End("failed", exc.what)
         session = self._session(op)
         session.host = self._hosts(session).host(intent, definition, session)
@@ -101,15 +102,15 @@ class PythonSteps:
     def _session(self, op: Op, *, more: frozenset[AssetKey] = frozenset()) -> AttemptSession:
         """What the code may touch, by the names and in the database of its own project."""
         workspace, asset = self.workspace, self.workspace.graph[op.key]
-        names = Names(workspace.graph, workspace.ids, project=workspace.project_of(op.id))
+        names = Names(workspace.graph, workspace.ids, project=workspace.project_of(op.writer))
         label = f"{self.journal.run_id} {asset.key}"
         return AttemptSession(
             names,
-            workspace.database_of(op.id),
+            workspace.database_of(op.writer),
             asset,
             asset.reads | more,
             label=label,
-            database_for=lambda resource: workspace.database_for(resource, id_=op.id),
+            database_for=lambda resource: workspace.database_for(resource, id_=op.writer),
         )
 
     def _hosts(self, session: AttemptSession) -> Hosts:
@@ -125,6 +126,7 @@ class PythonSteps:
             environment=journal.environment,
             key=key,
             session=session,
+            partition=_partition(intent),
             attempt=number,
             previous=self._previous(intent),
             log=_logger(journal, intent.op, name=intent.attempt_id),
@@ -142,9 +144,9 @@ class PythonSteps:
 
     def _previous(self, intent: Intent) -> Previous | None:
         journal = self.journal
-        if (intent.op.key, intent.op.id) not in journal.versions.of_writer:
+        if not journal.versions.has(intent.op.key, intent.op.writer, intent.partition):
             return None
-        last = journal.records.latest(journal.environment, str(intent.op.key))
+        last = journal.records.latest(journal.environment, str(intent.op.key), partition=intent.partition)
         if last is None or last.version is None:
             return None
         metadata = {name: item.get("value") for name, item in last.metadata.items()}
@@ -193,7 +195,7 @@ class PythonSteps:
 
         if intent.writer.mode == "update":
             returned = word_of_update(returned, intent.op.key)
-        scope = scope_of(intent.writer, asset.writers)
+        scope = scope_of(intent.writer, asset.writers, partition=intent.partition)
         relation = in_its_own(asset.relation, resource)
         stored = store(returned, Destination(database, relation, guard, lambda: session.connect(resource), scope))
         return replace(
@@ -250,7 +252,7 @@ class PythonSteps:
         writes = asset.reads if op.kind == "action" else frozenset() if op.kind == "check" else frozenset({op.key})
         declared = Declared(
             key=op.key,
-            location=op.check.location if op.check is not None else session.names.place(op.key, op.id),
+            location=op.check.location if op.check is not None else session.names.place(op.key, op.writer),
             reads=reads,
             writes=writes,
             resources=tuple(item.resource for item in resources if item.name in names),
@@ -290,13 +292,43 @@ class PythonSteps:
         return Failure(message=_message(exc), traceback=elsewhere or user_traceback(exc, self.root))
 
 
-def scope_of(writer: Writer, writers: Sequence[Writer]) -> Scope | None:
-    """The rows that a write of `writer` replaces; None: all of the table. Rows of other slots are never among them."""
+def scope_of(writer: Writer, writers: Sequence[Writer], *, partition: str | None = None) -> Scope | None:
+    """The rows that a write of `writer` (of one partition) replaces; None: all of the table.
+
+    Rows of other slots are never among them.
+    """
+    own = _slot_scope(writer, writers)
+    if writer.partitions is None or partition is None:
+        return own
+    return partition_scope(writer.partitions, partition, within=own)
+
+
+def partition_scope(partitions: Partitions, key: str, *, within: Scope | None = None) -> Scope:
+    """The rows of one partition: a window of time, and values of other columns."""
+    scope, one = within or Scope(), partitions.partition(key)
+    for part in partitions.dimensions:
+        if part.column is None:
+            raise ExecutionError(
+                f"nothing says which rows belong to partition {key}: {part.about()}", fix="give its column="
+            )
+        if isinstance(part, TimePartitions):
+            scope = replace(scope, window=(part.column, one.start, one.end))
+        else:
+            scope = replace(scope, equal=(*scope.equal, (part.column, one.keys[part.name])))
+    return scope
+
+
+def _slot_scope(writer: Writer, writers: Sequence[Writer]) -> Scope | None:
     if writer.slot is None:
         return None
     others = (other.slot for other in writers if other.id != writer.id and other.slot is not None)
     apart_from = tuple(Scope(among=slot.where) for slot in others if not slot.is_disjoint(writer.slot))
     return Scope(among=writer.slot.where, apart_from=apart_from)
+
+
+def _partition(intent: Intent) -> Partition | None:
+    partitions, key = intent.writer.partitions, intent.partition
+    return partitions.partition(key) if partitions is not None and key is not None else None
 
 
 def call_with_context(definition: Any, context: Context, **given: Any) -> Any:

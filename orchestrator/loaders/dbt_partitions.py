@@ -88,7 +88,7 @@ def _microbatch(settings: Mapping[str, Any]) -> DbtPartitions | None:
         return None
     first = _moment(str(begin))
     column = column if isinstance(column, str) else None
-    return DbtPartitions(_BATCHES[str(size).lower()](first, column=column))
+    return DbtPartitions(_BATCHES[str(size).lower()](first, column=column), "range")  # dbt goes batch by batch itself
 
 
 def _moment(text: str) -> date:

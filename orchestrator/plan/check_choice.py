@@ -92,4 +92,7 @@ def _within(graph: AssetGraph, choice: CheckChoice) -> Collection[AssetKey]:
 def _is_absent(key: AssetKey, choice: CheckChoice) -> bool:
     if choice.only is not None:
         return False  # asked for by itself, as dbt does: the table may be there without a record of ours
-    return choice.states[key].state in ("missing", "unknown")
+    state = choice.states[key]
+    if state.partitions is not None and state.partitions.exists:
+        return False  # some partitions are there, and the check looks at what there is
+    return state.state in ("missing", "unknown")

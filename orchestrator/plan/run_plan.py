@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from orchestrator.definitions.events import PlannedStep
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.partitions import UNPARTITIONED, PartitionSet, TimePartitions
 from orchestrator.errors import PlanError
 from orchestrator.graph.model import Asset, AssetGraph, Writer
 from orchestrator.plan.check_choice import CheckChoice, IndirectSelection, SkippedCheck, choose_checks
+from orchestrator.plan.partition_states import NONE_DUE, UP_TO_DATE, PartitionStates
 from orchestrator.plan.states import AssetState
 
 
@@ -47,6 +49,7 @@ def build_run_plan(
     everything: bool = False,
     indirect: IndirectSelection = "eager",
     only_checks: frozenset[str] | None = None,
+    window: Mapping[AssetKey, PartitionSet] | None = None,
 ) -> RunPlan:
     """The plan that builds `selected`: all of it, or with `stale` only what is out of date.
 
@@ -55,19 +58,40 @@ def build_run_plan(
     selection bring their checks along, nothing else. `everything` is a selection of nothing in particular: then also
     checks come along that read sources only, or no asset at all (a macro, an ephemeral model without parents).
     `only_checks` are the checks of a selection that names them itself.
+
+    Of a partitioned asset the partitions in `window` (`plan.windows.project`) are built, each a step; without a window
+    those that are not fresh or read something that this plan builds: a run of everything does not write again what is
+    up to date. A full refresh builds all that are there, and is refused together with a window.
     """
     wanted = set(selected)
     if full_refresh:
         _refuse_full_refresh(graph, wanted)
+    if full_refresh and window is not None:
+        raise PlanError(
+            "a full refresh makes tables anew, and --partitions would leave only a part of their rows",
+            fix="leave out one of --full-refresh and --partitions",
+        )
     building: dict[AssetKey, str] = {}
+    parts: dict[AssetKey, PartitionSet] = {}
     steps: list[PlannedStep] = []
     for key, asset in graph.assets.items():
         if key not in wanted or asset.external:
             continue
         for writer in (*asset.inserting, *(item for item in asset.writers if item.mode == "update")):
+            own = states[key].writers.get(writer.id)
+            if writer.partitions is not None and own is not None and own.partitions is not None:
+                choice_of = _PartitionChoice(graph, asset, writer, own.partitions, parts)
+                within = own.partitions.all if window is None else window.get(key, writer.partitions.nothing())
+                todo = choice_of.todo(within, all_of_it=full_refresh or (window is not None and not stale))
+                if todo:
+                    building.setdefault(key, "selected")
+                    parts[key] = parts.get(key, writer.partitions.nothing()) | todo
+                steps.extend(choice_of.steps(todo))
+                continue
             reason, builds = _decide(asset, writer, states[key], building, stale=stale)
             if builds:
                 building.setdefault(key, reason)
+                parts[key] = UNPARTITIONED.every()
             steps.append(
                 PlannedStep(
                     key=str(key),
@@ -92,8 +116,58 @@ def build_run_plan(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _PartitionChoice:
+    """Which partitions of one writer are built, and why."""
+
+    graph: AssetGraph
+    asset: Asset
+    writer: Writer
+    states: PartitionStates
+    parts: Mapping[AssetKey, PartitionSet]
+    """What this plan builds so far."""
+
+    def todo(self, within: PartitionSet, *, all_of_it: bool) -> PartitionSet:
+        """Of the partitions `within`: all, or those that are not done and those that will have newer inputs."""
+        if all_of_it:
+            return within
+        found = within - self.states.done
+        for read in self.rebuilt():
+            found = found | self.graph.edge(self.writer.id, read).downstream(self.parts[read], within=within)
+        if self.writer.mode == "update" and self.asset.key in self.parts:
+            found = found | (self.parts[self.asset.key] & within)
+        return found
+
+    def rebuilt(self) -> list[AssetKey]:
+        return sorted(key for key in self.writer.reads if key in self.parts and key != self.asset.key)
+
+    def steps(self, todo: PartitionSet) -> Iterable[PlannedStep]:
+        """A step a partition, and one that stands for all that are left out."""
+        key_of, writer = str(self.asset.key), self.writer.id
+        because = next((f"{key} will be rebuilt first" for key in self.rebuilt()), "selected")
+        for key in todo:
+            reason = self.states.reason(key)
+            reason = because if reason == UP_TO_DATE else reason
+            yield PlannedStep(key_of, writer, key, "build", reason)
+        left = self.states.all - todo
+        if left or not todo:
+            why = f"{len(left)} of {len(self.states.all)} partitions: {self._why_left(left)}" if left else NONE_DUE
+            yield PlannedStep(key_of, writer, None, "skip", why)
+
+    def _why_left(self, left: PartitionSet) -> str:
+        return UP_TO_DATE if not left - self.states.done else "not in the window"
+
+
 def _refuse_full_refresh(graph: AssetGraph, wanted: Collection[AssetKey]) -> None:
     """A full refresh makes the table anew: rows that other writers put there would be gone, and called fresh."""
+    for key in sorted(wanted):
+        for writer in graph[key].inserting:
+            if writer.engine == "dbt" and writer.partitions and not isinstance(writer.partitions, TimePartitions):
+                raise PlanError(
+                    f"a full refresh of {key} would make its table anew for each of its partitions",
+                    at=str(writer.location),
+                    fix=f"leave it out (--exclude {key}); `--partitions '*'` writes all of its partitions again",
+                )
     shared = [
         (key, writer)
         for key in sorted(wanted)

@@ -198,9 +198,16 @@ def read_log(connection: Connection, run_id: str, *, key: str | None = None) -> 
 
 
 def read_history(
-    connection: Connection, environment: str, key: str, *, limit: int, succeeded_only: bool = False, full: bool = False
+    connection: Connection,
+    environment: str,
+    key: str,
+    *,
+    limit: int,
+    succeeded_only: bool = False,
+    full: bool = False,
+    partition: str | None = None,
 ) -> tuple[MaterializationRecord, ...]:
-    """Attempts on an asset, newest first. Large metadata values are read only if `full`."""
+    """Attempts on an asset (or one partition of it), newest first. Large metadata values are read only if `full`."""
     query = (
         select(attempts, runs.c.by)
         .outerjoin(runs, runs.c.run_id == attempts.c.run_id)
@@ -211,6 +218,8 @@ def read_history(
         .order_by(attempts.c.seq.desc())
         .limit(limit)
     )
+    if partition is not None:
+        query = query.where(attempts.c.partition == partition)
     rows = connection.execute(query).all()
     wanted = {row.columns_blob for row in rows if row.columns_blob}
     if full:
@@ -248,9 +257,12 @@ def _metadata(value: Mapping[str, Any], found: Mapping[str, bytes]) -> Mapping[s
     return {"kind": value["kind"], "value": unpack_blob(found[value["blob"]])}
 
 
-def read_latest(connection: Connection, environment: str, key: str) -> MaterializationRecord | None:
-    """The newest successful attempt, whole; None if there never was one."""
-    return next(iter(read_history(connection, environment, key, limit=1, succeeded_only=True, full=True)), None)
+def read_latest(
+    connection: Connection, environment: str, key: str, *, partition: str | None = None
+) -> MaterializationRecord | None:
+    """The newest successful attempt (on one partition), whole; None if there never was one."""
+    found = read_history(connection, environment, key, limit=1, succeeded_only=True, full=True, partition=partition)
+    return next(iter(found), None)
 
 
 def read_columns(connection: Connection, environment: str, key: str) -> tuple[ColumnInfo, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -55,17 +55,28 @@ class Records:
 
         Raises ClaimedElsewhereError while another live run holds the claim; then nothing is recorded.
         """
+        (token,) = self.begin_all([event])
+        return token
+
+    def begin_all(self, events: Sequence[StepStarted]) -> list[int]:
+        """The same for several steps that start at once, such as the partitions of a range: all of them or none."""
         with self._database.writing() as connection:
             self._database.lock(connection)
-            token = claims.claim(connection, _slot(event), run_id=event.run_id, as_of=_now())
-            self._append(connection, [event])
-            return token
+            as_of = _now()
+            tokens = [claims.claim(connection, _slot(event), run_id=event.run_id, as_of=as_of) for event in events]
+            self._append(connection, events)
+            return tokens
 
     def end(self, event: StepFinished, *, token: int) -> None:
         """Record how a step ended and give its claim back, in one transaction."""
+        self.end_all([(event, token)])
+
+    def end_all(self, ended: Sequence[tuple[StepFinished, int]]) -> None:
+        """The same for several steps with their tokens."""
         with self._database.writing() as connection:
-            self._append(connection, [event])
-            claims.release(connection, _slot(event), token=token)
+            self._append(connection, [event for event, _ in ended])
+            for event, token in ended:
+                claims.release(connection, _slot(event), token=token)
 
     def rebuild(self) -> None:
         """Compute the read models again from the events. Expensive: reads everything that ever happened."""
@@ -181,10 +192,13 @@ class Records:
         with self._database.reading() as connection:
             return readers.read_run(connection, run_id, logs=logs)
 
-    def latest(self, environment: str, key: str) -> MaterializationRecord | None:
-        """The newest success of any writer and partition, with all its metadata; None if there never was one."""
+    def latest(self, environment: str, key: str, *, partition: str | None = None) -> MaterializationRecord | None:
+        """The newest success of any writer, and of any partition unless one is named, with all its metadata.
+
+        None if there never was one.
+        """
         with self._database.reading() as connection:
-            return readers.read_latest(connection, environment, key)
+            return readers.read_latest(connection, environment, key, partition=partition)
 
     def history(
         self, environment: str, key: str, *, limit: int = 50, succeeded_only: bool = False

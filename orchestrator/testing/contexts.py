@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from orchestrator.definitions.assets import PythonAsset, Table
 from orchestrator.definitions.context import Context, Previous
 from orchestrator.definitions.events import Materialization
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.definitions.partitions import Partition
+from orchestrator.definitions.partitions.grains import read_period
 from orchestrator.errors import ResourceError
 
 KEY = AssetKey("test", "asset")
@@ -20,23 +23,31 @@ KEY = AssetKey("test", "asset")
 
 def build_context(
     *,
-    partition: str | None = None,
+    partition: str | Partition | None = None,
     tables: Mapping[Any, Any] | None = None,
     previous: Previous | None = None,
     environment: str = "test",
 ) -> Context:
     """What a function gets in a run, with `tables` to read: {asset, table or dbt model: its rows as a frame}.
 
-    Statements (`warehouse.execute(context, …)`) go to a DuckDB database in memory that holds the same tables.
+    Statements (`warehouse.execute(context, …)`) go to a DuckDB database in memory that holds the same tables. A
+    `partition` of the calendar, such as "2013-02", begins and ends by UTC.
     """
     return Context(
         run_id="test",
         environment=environment,
         key=KEY,
         session=_TestSession(dict(tables or {})),
-        partition=partition,
+        partition=_partition(partition) if isinstance(partition, str) else partition,
         previous=previous,
     )
+
+
+def _partition(key: str) -> Partition:
+    period = read_period(key)
+    if period is None:
+        return Partition(key)
+    return Partition(key, period.start.replace(tzinfo=timezone.utc), period.end.replace(tzinfo=timezone.utc))
 
 
 @dataclass(slots=True)

@@ -76,7 +76,10 @@ def _file_of(project: DbtProject | None, manifest: Manifest, workspace: Workspac
 
 def _doubtful(workspace: Workspace, columns: ColumnGraph) -> dict[AssetKey, str]:
     """Tables whose columns are known from a look at them that may be out of date."""
-    facts = workspace.facts()
+    codes: dict[tuple[str, str], set[str]] = {}
+    for fact in workspace.facts().writers.values():
+        if fact.code_version is not None:
+            codes.setdefault((fact.key, fact.writer), set()).add(fact.code_version)
     found: dict[AssetKey, str] = {}
     for key, asset in workspace.graph.assets.items():
         if asset.kind != "asset" or not columns[key].complete or not asset.needs_looking:
@@ -84,8 +87,8 @@ def _doubtful(workspace: Workspace, columns: ColumnGraph) -> dict[AssetKey, str]
         if asset.external and key not in workspace.observed.columns:
             found[key] = f"by dbt's catalog of {key}, which may be older"
         for writer in asset.writers:
-            fact = facts.writers.get((str(key), writer.id, None))
-            if fact is not None and fact.code_version is not None and fact.code_version != writer.code_version:
+            recorded = codes.get((str(key), writer.id), set())
+            if recorded - {writer.code_version}:
                 found[key] = f"by the last run of {key}, whose code has changed since"
     return found
 

@@ -747,8 +747,8 @@ def test_each_failure_is_named_and_blocks_its_own(failing: Scene) -> None:
         "shop.after_tested": "check adds_two on shop.tested failed",
         "shop.leaves": "SystemExit: gone",
         "shop.after_leaves": "shop.leaves failed",
-        "shop.yearly": "PARTIAL SUCCESS (2/3): Invalid Input Error: a bad year: 2025",
-        "shop.after_yearly": "shop.yearly failed",
+        "shop.yearly": "PARTIAL SUCCESS (1/2): Invalid Input Error: a bad year: 2025",
+        "shop.after_yearly": "shop.yearly [2025] failed",
     }
 
 

@@ -6,7 +6,7 @@ function of its arguments, `as_of` included; equal partitionings divide alike. M
 
 from __future__ import annotations
 
-from orchestrator.definitions.partitions.base import Partitions, PartitionSet
+from orchestrator.definitions.partitions.base import Partition, Partitions, PartitionSet
 from orchestrator.definitions.partitions.multi import GridSet, Multi
 from orchestrator.definitions.partitions.named import UNPARTITIONED, Dynamic, NamedPartitions, NameSet, Static
 from orchestrator.definitions.partitions.time import (
@@ -30,6 +30,7 @@ __all__ = [
     "Multi",
     "NameSet",
     "NamedPartitions",
+    "Partition",
     "PartitionSet",
     "Partitions",
     "Quarterly",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -13,6 +14,27 @@ BETWEEN = ".."
 """`a..b` names the first partition and the last, both included, everywhere."""
 EVERYTHING = "*"
 _SEPARATORS = ("|", ",", BETWEEN, "*")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition: its key, and what it is in each dimension.
+
+    `start` and `end` are aware, half-open; None where no dimension is time. `keys` is {dimension: key}.
+
+    >>> from orchestrator.definitions.partitions import Monthly
+    >>> february = Monthly("2013-01", column="flight_date").partition("2013-02")
+    >>> str(february), february.start.isoformat(), february.keys
+    ('2013-02', '2013-02-01T00:00:00+00:00', {'flight_date': '2013-02'})
+    """
+
+    key: str
+    start: datetime | None = None
+    end: datetime | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class PartitionSet(ABC):
@@ -92,6 +114,14 @@ class Partitions(ABC):
     @abstractmethod
     def nothing(self) -> PartitionSet:
         """The empty set."""
+
+    @abstractmethod
+    def of_keys(self, keys: Iterable[str]) -> PartitionSet:
+        """The partitions of these keys; what is none of them, such as one that was removed, is left out."""
+
+    @abstractmethod
+    def partition(self, key: str) -> Partition:
+        """One partition, as code that writes it sees it. Raises UnknownPartitionError."""
 
     @abstractmethod
     def closed(self, *, as_of: datetime) -> PartitionSet:

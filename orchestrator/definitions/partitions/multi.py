@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 from typing import Any
 
-from orchestrator.definitions.partitions.base import BETWEEN, EVERYTHING, Partitions, PartitionSet
+from orchestrator.definitions.partitions.base import BETWEEN, EVERYTHING, Partition, Partitions, PartitionSet
 from orchestrator.definitions.partitions.named import UNPARTITIONED
 from orchestrator.definitions.partitions.time import TimePartitions
 from orchestrator.errors import DefinitionError, UnknownPartitionError, did_you_mean
@@ -107,6 +108,24 @@ class Multi(Partitions):
     def nothing(self) -> GridSet:
         """No combination."""
         return GridSet(self, ())
+
+    def of_keys(self, keys: Iterable[str]) -> GridSet:
+        """The combinations of these keys, as far as they are some."""
+        main, rows = self.main, defaultdict(list)
+        for key in keys:
+            parts = key.split(JOINT)
+            if len(parts) == len(self.parts):
+                rows[(*parts[:main], *parts[main + 1 :])].append(parts[main])
+        others = (*self.parts[:main], *self.parts[main + 1 :])
+        known = {rest: found for rest, found in rows.items() if all(map(_has, others, rest))}
+        return GridSet.of_rows(self, {rest: self.parts[main].of_keys(found) for rest, found in known.items()})
+
+    def partition(self, key: str) -> Partition:
+        """One combination. Raises UnknownPartitionError."""
+        found = [part.partition(text) for part, text in zip(self.parts, self.split(key), strict=True)]
+        time = next((one for one in found if one.start is not None), Partition(key))
+        keys = {name: text for one in found for name, text in one.keys.items()}
+        return Partition(key, time.start, time.end, keys)
 
     def closed(self, *, as_of: datetime) -> GridSet:
         """All combinations whose windows have ended."""
@@ -238,6 +257,10 @@ def set_of(partitions: Partitions, blocks: Iterable[Block]) -> PartitionSet:
     for block in blocks:
         found = found | (block[0] if block else UNPARTITIONED.every())
     return found
+
+
+def _has(part: Partitions, key: str) -> bool:
+    return bool(part.of_keys([key]))
 
 
 def _example(part: Partitions) -> str:

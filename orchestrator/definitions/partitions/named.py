@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from orchestrator.definitions.partitions.base import BETWEEN, EVERYTHING, Partitions, PartitionSet, check_names
+from orchestrator.definitions.partitions.base import (
+    BETWEEN,
+    EVERYTHING,
+    Partition,
+    Partitions,
+    PartitionSet,
+    check_names,
+)
 from orchestrator.errors import DefinitionError, UnknownPartitionError, did_you_mean
 
 SHOWN = 5
@@ -28,9 +35,14 @@ class NamedPartitions(Partitions):
         """No name."""
         return NameSet(self, frozenset())
 
-    def some(self, names: Iterable[str]) -> NameSet:
+    def of_keys(self, keys: Iterable[str]) -> NameSet:
         """The partitions of these names; names that are no partitions are left out."""
-        return NameSet(self, frozenset(names) & frozenset(self.names))
+        return NameSet(self, frozenset(keys) & frozenset(self.names))
+
+    def partition(self, key: str) -> Partition:
+        """One of the names. Raises UnknownPartitionError."""
+        self.only(key)
+        return Partition(key, keys={self.name: key})
 
     def closed(self, *, as_of: datetime) -> NameSet:
         """All names: they are no windows that have to end first."""
@@ -58,7 +70,7 @@ class NamedPartitions(Partitions):
                 f"'{text}' ends before it begins: '{last}' was declared before '{first}'",
                 fix=f"write '{last}{BETWEEN}{first}'",
             )
-        return self.some(self.names[low : high + 1])
+        return self.of_keys(self.names[low : high + 1])
 
     def _unknown(self, text: str) -> UnknownPartitionError:
         return UnknownPartitionError(

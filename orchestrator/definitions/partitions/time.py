@@ -7,14 +7,15 @@ from each other, and from a number, without walking through others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from orchestrator.definitions.partitions.base import BETWEEN, EVERYTHING, Partitions, PartitionSet
+from orchestrator.definitions.partitions.base import BETWEEN, EVERYTHING, Partition, Partitions, PartitionSet
 from orchestrator.definitions.partitions.grains import (
     DAY,
     HOUR,
@@ -100,12 +101,25 @@ class TimePartitions(Partitions):
 
     def number(self, key: str) -> int:
         """The window's number, by which windows are compared and counted. Raises UnknownPartitionError."""
-        period = read_period(key)
-        if period is None or period.grain is not self.grain:
-            raise self._unknown(key, period)
-        number = self._exact_number(period)
-        self._check_within(key, number)
+        number = self._quick_number(key)
+        if number is None:
+            period = read_period(key)
+            if period is None or period.grain is not self.grain:
+                raise self._unknown(key, period)
+            number = self._exact_number(period)
+        if not self.lowest <= number <= self.highest:
+            self._check_within(key, number)
         return number
+
+    def _quick_number(self, key: str) -> int | None:
+        """The number of a plain key; None where it takes more to tell. A ledger has hundreds of thousands of keys."""
+        grain = self.grain
+        if not isinstance(grain, CalendarGrain) or (found := grain.pattern.fullmatch(key)) is None:
+            return None
+        try:
+            return grain.ordinal(grain.first_day(found))
+        except ValueError:
+            return None
 
     def key(self, number: int) -> str:
         """The key of a window, whether or not the partitioning reaches there."""
@@ -203,6 +217,19 @@ class TimePartitions(Partitions):
         number = self.number(key)
         return TimeSet(self, ((number, number),))
 
+    def of_keys(self, keys: Iterable[str]) -> TimeSet:
+        """The windows of these keys, as far as they are windows of this partitioning."""
+        numbers = []
+        for key in keys:
+            with suppress(UnknownPartitionError):
+                numbers.append(self.number(key))
+        return TimeSet(self, merged((number, number) for number in numbers))
+
+    def partition(self, key: str) -> Partition:
+        """One window. Raises UnknownPartitionError."""
+        start, end = self.window(key)
+        return Partition(key, start, end, {self.name: key})
+
     def of_ranges(self, *ranges: Range) -> TimeSet:
         """The windows in ranges of numbers, as far as the partitioning reaches."""
         return TimeSet(self, common(merged(ranges), ((self.lowest, self.highest),)))
@@ -215,9 +242,10 @@ class TimePartitions(Partitions):
 
     def overlapping(self, start: datetime, end: datetime) -> TimeSet:
         """The windows whose calendar label lies in or around a half-open, naive window of the calendar."""
-        return self.of_ranges(self._numbers(start, end))
+        return self.of_ranges(self.numbers(start, end))
 
-    def _numbers(self, start: datetime, end: datetime) -> Range:
+    def numbers(self, start: datetime, end: datetime) -> Range:
+        """The first and last window of `overlapping`, reaching where they may."""
         grain = self.grain
         if isinstance(grain, CalendarGrain):
             return grain.ordinal(start.date()), grain.ordinal((end - _MOMENT).date())
@@ -247,7 +275,7 @@ class TimePartitions(Partitions):
             return self.only(text)
         found = self.overlapping(period.start, period.end)
         if not found:
-            self._check_within(text, self._numbers(period.start, period.end)[0])
+            self._check_within(text, self.numbers(period.start, period.end)[0])
         return found
 
     # Errors
@@ -266,7 +294,7 @@ class TimePartitions(Partitions):
         self._align(period.start, which)
         if period.grain is self.grain:
             return self._exact_number(period)
-        return self._numbers(period.start, period.end)[0 if which == "first" else 1]
+        return self.numbers(period.start, period.end)[0 if which == "first" else 1]
 
     def _align(self, first: datetime, which: str) -> None:
         """Hours begin at the minute at which the first one does: not all zones are whole hours from UTC."""

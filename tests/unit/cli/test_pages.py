@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -10,6 +10,7 @@ from orchestrator.cli.describe import description
 from orchestrator.cli.impact import impact_report
 from orchestrator.cli.lineage import lineage_trees
 from orchestrator.cli.ls import asset_list
+from orchestrator.cli.partitions import page, partitions_json
 from orchestrator.cli.plan import plan_table
 from orchestrator.cli.runs import run_list, run_report
 from orchestrator.definitions.events import Failure
@@ -18,8 +19,9 @@ from orchestrator.graph.impact import impact
 from orchestrator.plan.run_plan import build_run_plan
 from orchestrator.plan.states import build_states
 from orchestrator.records.views import CheckRecord, RunDetail, StepRecord
-from tests.scenarios import key
+from tests.scenarios import key, mixed_grains
 from tests.unit.cli.stories import GRAPH, START, attempt, facts, printed
+from tests.unit.plan.told import built, but, without
 
 STATES = build_states(GRAPH, facts())
 
@@ -200,3 +202,48 @@ def test_no_page_is_wider_than_its_terminal(width: int) -> None:
         width=width,
     )
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_partitions_are_shown_by_state_and_one_by_one() -> None:
+    graph = mixed_grains()
+    at = datetime(2013, 4, 1, 12, tzinfo=timezone.utc)
+    told = but(built(graph, at=at), "raw.flights", partition="2013-02", status="failed", reason="no such file")
+    asset = graph[key("raw.flights")]
+    state = build_states(graph, told, as_of=at)[asset.key]
+    assert asset.partitions is not None
+    shown = asset.partitions.parse("2013-01..2013-02")
+    assert (
+        printed(page(graph, asset, state, told, shown, now=at + timedelta(hours=3)))
+        == """\
+raw.flights  monthly, 2013-01..2013-12, column flight_date
+  ✗ failed  1  2013-02           no such file
+  ✓ fresh   2  2013-01, 2013-03
+
+  2013-01  ✓ fresh     3 h ago  up to date
+  2013-02  ✗ failed    3 h ago  no such file"""
+    )
+    daily = graph[key("marts.delays")]
+    text = printed(page(graph, daily, build_states(graph, told, as_of=at)[daily.key], told, None, now=at))
+    assert "  reads raw.flights  overlap (monthly, 2013-01..2013-12, column flight_date)" in text
+    found = partitions_json(graph, asset, state, told, None)
+    assert found["states"]["failed"] == {"count": 1, "partitions": ["2013-02"]}
+    assert [cell["state"] for cell in found["cells"]] == ["fresh", "failed", "fresh"]
+
+
+def test_a_plan_shows_partitions_with_one_reason_in_one_line() -> None:
+    graph = mixed_grains()
+    at = datetime(2013, 4, 1, 12, tzinfo=timezone.utc)
+    told = without(built(graph, at=at), "raw.weather", partitions=["2013-01-05", "2013-01-06", "2013-02-01"])
+    states = build_states(graph, told, as_of=at)
+    plan = build_run_plan(graph, [key("raw.weather")], states=states, environment="dev", stale=True)
+    assert (
+        printed(plan_table(graph, plan))
+        == """\
+Would run
+  ● raw.weather [2013-01-05..2013-01-06, 2013-02-01]  python  never built
+
+Would not run
+  = raw.weather  python  87 of 90 partitions: up to date
+
+3 steps and 0 checks would run in dev, 1 left out"""
+    )

@@ -251,3 +251,17 @@ def test_a_chain_of_grains_is_followed_on_ranges() -> None:
         found = resolve(None, down=down, up=up).downstream(found)
         assert len(list(found.words())) == 1
     assert len(found) > 2000
+
+
+@given(st.sampled_from(STARTS), st.data())
+@settings(deadline=None, max_examples=60)
+def test_an_edge_that_keeps_keys_reads_nothing_but_the_own_key(start: date, data: st.DataObject) -> None:
+    down = data.draw(windows(start))
+    up = data.draw(st.one_of(windows(start), st.just(type(down)("2009", tz=down.tz, offset=down.offset))))
+    edge = resolve(None, down=down, up=up)
+    if edge.keeps_keys:
+        assert {key: set(edge.upstream(key)) for key in down.every()} == {
+            key: {key} & set(up.parse(f"{key}..{key}") if up.contains(key) else ()) for key in down.every()
+        }
+    assert resolve(Same(), down=MONTHS, up=MONTHS).keeps_keys
+    assert not resolve(Trailing(1), down=MONTHS, up=MONTHS).keeps_keys

@@ -284,3 +284,22 @@ def test_a_hundred_years_of_hours_cost_nothing_to_name() -> None:
     hours = Hourly("1970", last="2069")
     assert hours.count(as_of=datetime(2030, 1, 1, tzinfo=UTC)) == 525_960
     assert hours.parse("2013..2019").text() == "2013-01-01T00..2019-12-31T23"
+
+
+@pytest.mark.parametrize(
+    "partitions", [MONTHS, ORIGINS, BY_ORIGIN, Hourly("2013-11-03", last="2013-11-03", tz=NEW_YORK)]
+)
+def test_sets_are_made_of_keys_and_what_is_no_key_is_left_out(partitions: Monthly | Static | Multi | Hourly) -> None:
+    keys = list(partitions.every())
+    some = keys[::2]
+    assert list(partitions.of_keys([*reversed(some), "nonsense", "1999|x"])) == some
+    assert partitions.of_keys(keys) == partitions.every()
+
+
+def test_a_partition_says_what_it_is_in_each_dimension() -> None:
+    one = BY_ORIGIN.partition("EWR|2013-02")
+    assert (one.key, one.keys) == ("EWR|2013-02", {"origin": "EWR", "flight_date": "2013-02"})
+    assert (one.start, one.end) == (datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC))
+    assert (ORIGINS.partition("EWR").start, str(ORIGINS.partition("EWR"))) == (None, "EWR")
+    with pytest.raises(UnknownPartitionError):
+        MONTHS.partition("2014-01")

@@ -152,7 +152,7 @@ def test_a_retry_takes_checks_along_that_its_run_did_not_come_to() -> None:
     made = build_retry_plan(
         sandwich(),
         run_id="run-1",
-        steps={"model.shop.flights": "succeeded", "python:assets.delays": "unknown"},
+        steps={("model.shop.flights", None): "succeeded", ("python:assets.delays", None): "unknown"},
         checks={},
         states=build_states(sandwich(), facts),
         environment="dev",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from orchestrator.definitions.facts import CheckFact, Facts, WriterFact
-from orchestrator.graph.model import AssetGraph
+from orchestrator.graph.model import Asset, AssetGraph
 from orchestrator.plan.versions import Versions
 from tests.scenarios import key
 
@@ -17,25 +17,31 @@ NOON = datetime(2013, 6, 1, 12, tzinfo=timezone.utc)
 
 def built(graph: AssetGraph, *, run: str = "run-1", at: datetime = NOON) -> Facts:
     """Every asset was built by one green run; `v.<key>` is its version. Every check passed a minute later."""
-    of_writer = {(name, one.id): f"v.{name}" for name, asset in graph.assets.items() for one in asset.writers}
-    versions = Versions(graph, of_writer)
+    versions = Versions(graph)
+    slots = [
+        (asset, writer, partition)
+        for asset in graph.assets.values()
+        for writer in asset.writers
+        for partition in (writer.partitions.keys(as_of=at) if writer.partitions else [None])
+    ]
+    for asset, writer, partition in slots:
+        versions.add(asset.key, writer.id, partition, _version(asset, partition))
     writers = {
-        (str(name), writer.id, None): WriterFact(
-            key=str(name),
+        (str(asset.key), writer.id, partition): WriterFact(
+            key=str(asset.key),
             writer=writer.id,
-            partition=None,
+            partition=partition,
             status="succeeded",
-            attempt_id=f"v.{name}",
+            attempt_id=_version(asset, partition),
             run_id=run,
             at=at,
-            version=f"v.{name}",
+            version=_version(asset, partition),
             version_at=at,
             version_run_id=run,
             code_version=writer.code_version,
-            inputs=versions.inputs(asset, writer),
+            inputs=versions.inputs(asset, writer, partition),
         )
-        for name, asset in graph.assets.items()
-        for writer in asset.writers
+        for asset, writer, partition in slots
     }
     checks = {
         check.id: CheckFact(
@@ -46,17 +52,26 @@ def built(graph: AssetGraph, *, run: str = "run-1", at: datetime = NOON) -> Fact
     return Facts("dev", writers=writers, checks=checks)
 
 
-def but(facts: Facts, name: str, **changed: Any) -> Facts:
-    """The same, with another fact about one asset."""
+def _version(asset: Asset, partition: str | None) -> str:
+    return f"v.{asset.key}" + (f"[{partition}]" if partition else "")
+
+
+def but(facts: Facts, name: str, *, partition: str | None = None, **changed: Any) -> Facts:
+    """The same, with another fact about one asset (or one of its partitions)."""
     writers = {
-        slot: replace(fact, **changed) if slot[0] == str(key(name)) else fact for slot, fact in facts.writers.items()
+        slot: replace(fact, **changed) if (slot[0], slot[2]) == (str(key(name)), partition) else fact
+        for slot, fact in facts.writers.items()
     }
     return replace(facts, writers=writers)
 
 
-def without(facts: Facts, *names: str) -> Facts:
-    """The same, as if these had never been built."""
-    kept: Mapping[Any, WriterFact] = {slot: fact for slot, fact in facts.writers.items() if slot[0] not in names}
+def without(facts: Facts, *names: str, partitions: Collection[str | None] | None = None) -> Facts:
+    """The same, as if these (or these partitions of them) had never been built."""
+    kept: Mapping[Any, WriterFact] = {
+        slot: fact
+        for slot, fact in facts.writers.items()
+        if slot[0] not in names or (partitions is not None and slot[2] not in partitions)
+    }
     return replace(facts, writers=kept)
 
 

@@ -21,7 +21,7 @@ DELAYS = pa.table({"origin": ["EWR", "JFK"], "delay": [10, 20]})
 
 @asset(flights_table)
 def flights(context: Context) -> pa.Table:
-    context.metadata["month"] = context.partition or "all"
+    context.metadata["month"] = str(context.partition or "all")
     return DELAYS
 
 

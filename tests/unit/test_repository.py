@@ -45,7 +45,7 @@ def read(name: str) -> str:
 def test_a_document_names_files_that_exist(document: str) -> None:
     text = read(document)
     here = (ROOT / document).parent
-    named = [name for name in PATH.findall(text) if name not in {"orchestrator", "app", "__init__.py"}]
+    named = [name for name in PATH.findall(text) if name not in {"orchestrator", "app", "__init__.py", "orchestrator_external.py"}]
     missing = [name for name in named if not (ROOT / name).exists()]
     missing += [link for link in LINK.findall(text) if not (here / link).exists()]
     assert not missing

@@ -41,11 +41,15 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+NO_PATHS = {"orchestrator", "app", "__init__.py", "orchestrator_external.py"}
+"""What looks like a path and is none of this repository."""
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_document_names_files_that_exist(document: str) -> None:
     text = read(document)
     here = (ROOT / document).parent
-    named = [name for name in PATH.findall(text) if name not in {"orchestrator", "app", "__init__.py", "orchestrator_external.py"}]
+    named = [name for name in PATH.findall(text) if name not in NO_PATHS]
     missing = [name for name in named if not (ROOT / name).exists()]
     missing += [link for link in LINK.findall(text) if not (here / link).exists()]
     assert not missing

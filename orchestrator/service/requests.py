@@ -24,6 +24,8 @@ class RunRequest:
     exclude: tuple[str, ...] = ()
     stale: bool = False
     full_refresh: bool = False
+    partitions: str | None = None
+    """Words as of `--partitions`."""
     run_id: str = field(default_factory=new_run_id)
 
     @property
@@ -36,6 +38,7 @@ class RunRequest:
         words = ["orchestrator", "run", *self.select]
         words += [word for one in self.exclude for word in ("--exclude", one)]
         words += [name for name, given in (("--stale", self.stale), ("--full-refresh", self.full_refresh)) if given]
+        words += ["--partitions", self.partitions] if self.partitions else []
         return shlex.join([*words, "--env", self.environment])
 
     @property
@@ -51,7 +54,7 @@ class RunRequest:
     def from_parameters(cls, parameters: Mapping[str, Any]) -> RunRequest:
         """The request behind a flow run's parameters.
 
-        >>> asked = RunRequest(environment="dev", select=("tag:daily",))
+        >>> asked = RunRequest(environment="dev", select=("tag:daily",), partitions="2013-02")
         >>> RunRequest.from_parameters(asked.as_parameters()) == asked
         True
         """
@@ -64,5 +67,9 @@ class RunRequest:
 def plan_request(workspace: Workspace, request: RunRequest) -> RunPlan:
     """What the request would do in the workspace as it is now. Raises DefinitionErrors, SelectionError."""
     return workspace.plan(
-        request.select, exclude=request.exclude, stale=request.stale, full_refresh=request.full_refresh
+        request.select,
+        exclude=request.exclude,
+        stale=request.stale,
+        full_refresh=request.full_refresh,
+        partitions=request.partitions,
     )

@@ -55,6 +55,10 @@ def test_09_duckdb_locks(tmp_path: Path) -> None:
     answered("09", tmp_path)
 
 
+def test_10_a_job_must_contain_assets_with_the_same_partition(tmp_path: Path) -> None:
+    answered("10", tmp_path)
+
+
 def test_11_why_are_kinds_not_added_automatically(tmp_path: Path) -> None:
     answered("11", tmp_path)
 

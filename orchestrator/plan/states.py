@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.definitions.facts import Facts, WriterFact
 from orchestrator.definitions.keys import AssetKey
+from orchestrator.errors import UnknownPartitionError
 from orchestrator.graph.model import Asset, AssetGraph, Check, Writer
 from orchestrator.plan.partition_states import NEVER_BUILT, WORST, PartitionStates, State
 from orchestrator.plan.reported import Reported, reported_checks, reported_results
@@ -99,9 +100,21 @@ class _Told:
         if self.as_of is None:
             raise ValueError(f"{asset.key} is partitioned: as_of is needed")
         there = writer.partitions.closed(as_of=self.as_of)
-        found = ((key, self.state(asset, writer, fact)) for key, fact in facts.items() if key is not None)
-        partitions = PartitionStates.of(there, ((key, one.state, one.reason) for key, one in found))
+        partitions = PartitionStates.of(there, self.partition_states(asset, writer, facts))
         return WriterState(partitions.state, partitions.summary, partitions)
+
+    def partition_states(
+        self, asset: Asset, writer: Writer, facts: Mapping[str | None, WriterFact]
+    ) -> Iterator[tuple[str, State, str]]:
+        """(partition, state, reason) of all that is recorded, but what it was divided by before is no partition now."""
+        for key, fact in facts.items():
+            if key is None:
+                continue
+            try:
+                found = self.state(asset, writer, fact)
+            except UnknownPartitionError:
+                continue
+            yield key, found.state, found.reason
 
     def state(self, asset: Asset, writer: Writer, fact: WriterFact | None) -> WriterState:
         """Of one writer, or of one of its partitions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -69,6 +70,17 @@ def test_after_a_green_run_every_partition_is_fresh_until_a_new_one_is_due() -> 
         "missing": "2013-04-01",
         "fresh": "2013-01-01..2013-03-31",
     }
+
+
+def test_what_an_asset_was_divided_by_before_counts_no_more() -> None:
+    """Its ledger keeps those partitions; a plan neither fails on them nor takes them for done."""
+    name = "marts.delays"
+    writers = {
+        slot: replace(fact, partition=f"origin {fact.partition}") if slot[0] == name else fact
+        for slot, fact in DONE.writers.items()
+    }
+    facts = replace(DONE, writers={(fact.key, fact.writer, fact.partition): fact for fact in writers.values()})
+    assert by_state(facts, name) == {"missing": "2013-01-01..2013-03-31"}
 
 
 def test_a_new_version_of_a_month_makes_its_days_stale_and_no_others() -> None:

@@ -41,6 +41,7 @@ COMMANDS = (
     Entry("dev", "dev", "Start the app, and everything it needs", CHANGE),
     Entry("runs", "runs", "Recorded runs; with a run's id its steps, failures first", HISTORY),
     Entry("logs", "logs", "The lines that a run's steps logged", HISTORY),
+    Entry("verify", "verify", "Compare what runs recorded with what is in the warehouse; mark what differs", HISTORY),
 )
 ALIASES = {"build": "run", "list": "ls", "show": "describe"}
 EXAMPLES = (

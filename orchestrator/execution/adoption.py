@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from orchestrator.workspace import Workspace
 
 GOOD = ("success", "pass", "warn", "no-op")
 EXISTED = "existed before its first run here"
-_VIEWS = ("view", "materialized_view")
+VIEWS = ("view", "materialized_view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _candidate(
     database, relation = workspace.place_of(key)
     if database is None or relation is None:
         return "its table cannot be looked for"
-    look = database.look(relation, rows=writer.strategy not in _VIEWS)
+    look = database.look(relation, rows=writer.strategy not in VIEWS)
     if look is None:
         return "its table is not there"
     sample = look.sample if workspace.keep_samples else None
@@ -130,10 +130,26 @@ def _record(
     candidates: list[tuple[Op, Materialization]],
     command: str,
 ) -> str:
+    told = [(op, EXISTED) for op, _ in candidates]
+    journal = begin_recording(workspace, facts, told, selection="adopt", command=command)
+    for op, materialization in candidates:
+        for intent in journal.intend(op):
+            journal.succeed(intent, materialization=materialization, status="adopted", reason=EXISTED, duration_s=0.0)
+    end = RunFinished(
+        at=now(), run_id=journal.run_id, environment=workspace.environment, status="succeeded", duration_s=0.0
+    )
+    journal.emit(end)
+    return journal.run_id
+
+
+def begin_recording(
+    workspace: Workspace, facts: Facts, told: Sequence[tuple[Op, str]], *, selection: str, command: str
+) -> Journal:
+    """A run that runs nothing: it says something of what is there, by ops and the reason for each."""
     run_id, environment = new_run_id(), workspace.environment
     steps = tuple(
-        PlannedStep(str(op.key), op.writer, partition, "build", EXISTED)
-        for op, _ in candidates
+        PlannedStep(str(op.key), op.writer, partition, "build", reason)
+        for op, reason in told
         for partition in op.partition_keys
     )
     journal = Journal(
@@ -150,15 +166,11 @@ def _record(
             run_id=run_id,
             environment=environment,
             command=command,
-            selection="adopt",
+            selection=selection,
             engine="local",
             by=f"{current_user()}@{socket.gethostname()}",
             pid=os.getpid(),
             steps=steps,
         )
     )
-    for op, materialization in candidates:
-        for intent in journal.intend(op):
-            journal.succeed(intent, materialization=materialization, status="adopted", reason=EXISTED, duration_s=0.0)
-    journal.emit(RunFinished(at=now(), run_id=run_id, environment=environment, status="succeeded", duration_s=0.0))
-    return run_id
+    return journal

@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.definitions.events import ColumnInfo
 from orchestrator.definitions.keys import Relation
 from orchestrator.errors import ExecutionError, ResourceUnavailableError
+
+if TYPE_CHECKING:
+    from orchestrator.resources.tally import Counts, Tally
 
 SAMPLE_ROWS = 20
 SAMPLE_CELL_CHARS = 200
@@ -169,6 +172,9 @@ class Database(Protocol):
 
     def count(self, relation: Relation, *, scope: Scope | None = None) -> int | None:
         """How many rows a table has in `scope`; None if it is not there."""
+
+    def tally(self, asked: Sequence[Tally]) -> list[Counts | None]:
+        """Rows by partition, a query each: None where no table is, or no one query can tell. Nothing stays open."""
 
     def relations(self) -> frozenset[Relation]:
         """All tables and views. Nothing stays open."""

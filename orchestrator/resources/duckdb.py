@@ -34,6 +34,7 @@ from orchestrator.resources.database import (
     select,
 )
 from orchestrator.resources.frames import batches
+from orchestrator.resources.tally import Counts, Tally
 
 FRAME = "_orchestrator_frame"
 _LOCK_MESSAGE = re.compile(r"Conflicting lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
@@ -226,6 +227,26 @@ class DuckDBFile:
             inside, values = (scope or Scope()).predicate(marker="?", zoned=zoned)
             counted = _run(cursor, f"SELECT count(*) FROM {quoted(relation)} WHERE {inside}", values)
             return int(counted[0][0])
+
+    def tally(self, asked: Sequence[Tally]) -> list[Counts | None]:
+        """Rows counted by partition, as `relations`: for each what `Tally.ask` says, None where no table is."""
+        if not self.path.exists():
+            return [None for _ in asked]
+        with self._reading() as connection:
+            return [self._tally(connection, item) for item in asked]
+
+    def _tally(self, cursor: Any, asked: Tally) -> Counts | None:
+        if not (columns := self._columns(cursor, asked.relation)):
+            return None
+        zoned = [name for name, kind in columns.items() if _is_zoned(kind)]
+
+        def run(expressions: str, scope: Scope) -> list[tuple[Any, ...]]:
+            inside, values = scope.predicate(marker="?", zoned=zoned)
+            by, grouped = (f"{expressions}, ", " GROUP BY ALL") if expressions else ("", "")
+            return _run(cursor, f"SELECT {by}count(*) FROM {quoted(asked.relation)} WHERE {inside}{grouped}", values)
+
+        known = {name.lower(): kind for name, kind in columns.items()}
+        return asked.ask(known, run, zoned=[name.lower() for name in zoned])
 
     def relations(self) -> frozenset[Relation]:
         """All tables and views of the file; none without a file.

@@ -31,6 +31,7 @@ from orchestrator.resources.database import (
     sample_cell,
 )
 from orchestrator.resources.frames import batches
+from orchestrator.resources.tally import Counts, Tally
 
 LABEL_BYTES = 63
 """PostgreSQL cuts an application_name there."""
@@ -199,6 +200,27 @@ class PostgresDatabase:
             inside = _condition(connection, scope, found)
             counted = self.execute(connection, f"SELECT count(*) FROM {found.sql} WHERE {inside}")
             return int(counted[0][0])
+
+    def tally(self, asked: Sequence[Tally]) -> list[Counts | None]:
+        """Rows counted by partition: for each what `Tally.ask` says, None where no table is."""
+        with self._on(None) as connection:
+            found = [self._tally(connection, item) for item in asked]
+        self.close()
+        return found
+
+    def _tally(self, connection: Any, asked: Tally) -> Counts | None:
+        if (found := self._find(connection, asked.relation)) is None:
+            return None
+
+        def run(expressions: str, scope: Scope) -> list[tuple[Any, ...]]:
+            inside = _condition(connection, scope, found)
+            by = f"{expressions}, " if expressions else ""
+            places = ", ".join(str(number + 1) for number in range(len(asked.by)))
+            grouped = f" GROUP BY {places}" if places else ""
+            return self.execute(connection, f"SELECT {by}count(*) FROM {found.sql} WHERE {inside}{grouped}")
+
+        columns = {name.lower(): kind for name, kind in found.columns}
+        return asked.ask(columns, run, zoned=[name.lower() for name in found.zoned])
 
     def relations(self) -> frozenset[Relation]:
         """All tables and views."""

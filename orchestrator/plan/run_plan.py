@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Literal
 
 from orchestrator.definitions.events import PlannedStep
 from orchestrator.definitions.keys import AssetKey
-from orchestrator.definitions.partitions import UNPARTITIONED, PartitionSet, TimePartitions
+from orchestrator.definitions.partitions import UNPARTITIONED, Partitions, PartitionSet, TimePartitions
 from orchestrator.errors import PlanError
 from orchestrator.graph.model import Asset, AssetGraph, Writer
 from orchestrator.plan.check_choice import CheckChoice, IndirectSelection, SkippedCheck, choose_checks
@@ -71,49 +72,65 @@ def build_run_plan(
             "a full refresh makes tables anew, and --partitions would leave only a part of their rows",
             fix="leave out one of --full-refresh and --partitions",
         )
-    building: dict[AssetKey, str] = {}
-    parts: dict[AssetKey, PartitionSet] = {}
-    steps: list[PlannedStep] = []
+    made = _Steps(graph, states, stale=stale, full_refresh=full_refresh, window=window)
     for key, asset in graph.assets.items():
-        if key not in wanted or asset.external:
-            continue
-        for writer in (*asset.inserting, *(item for item in asset.writers if item.mode == "update")):
-            own = states[key].writers.get(writer.id)
-            if writer.partitions is not None and own is not None and own.partitions is not None:
-                choice_of = _PartitionChoice(graph, asset, writer, own.partitions, parts)
-                within = own.partitions.all if window is None else window.get(key, writer.partitions.nothing())
-                todo = choice_of.todo(within, all_of_it=full_refresh or (window is not None and not stale))
-                if todo:
-                    building.setdefault(key, "selected")
-                    parts[key] = parts.get(key, writer.partitions.nothing()) | todo
-                steps.extend(choice_of.steps(todo))
-                continue
-            reason, builds = _decide(asset, writer, states[key], building, stale=stale)
-            if builds:
-                building.setdefault(key, reason)
-                parts[key] = UNPARTITIONED.every()
-            steps.append(
-                PlannedStep(
-                    key=str(key),
-                    writer=writer.id,
-                    partition=None,
-                    action="build" if builds else "skip",
-                    reason=reason,
-                    kind=asset.kind,
-                )
-            )
+        if key in wanted and not asset.external:
+            for writer in (*asset.inserting, *(item for item in asset.writers if item.mode == "update")):
+                made.add(asset, writer)
     choice = CheckChoice(
-        wanted, building, states, stale=stale, everything=everything, indirect=indirect, only=only_checks
+        wanted, made.building, states, stale=stale, everything=everything, indirect=indirect, only=only_checks
     )
     checks, skipped = choose_checks(graph, choice)
     return RunPlan(
         environment=environment,
-        steps=tuple(steps),
+        steps=tuple(made.steps),
         checks=checks,
         skipped_checks=skipped,
         selection=selection,
         full_refresh=full_refresh,
     )
+
+
+@dataclass(slots=True)
+class _Steps:
+    """The steps of a plan, writer by writer in the graph's order; what is built so far decides about the rest."""
+
+    graph: AssetGraph
+    states: Mapping[AssetKey, AssetState]
+    _: KW_ONLY
+    stale: bool
+    full_refresh: bool
+    window: Mapping[AssetKey, PartitionSet] | None
+    steps: list[PlannedStep] = field(default_factory=list)
+    building: dict[AssetKey, str] = field(default_factory=dict)
+    """{asset that is built: why}"""
+    parts: dict[AssetKey, PartitionSet] = field(default_factory=dict)
+    """{asset that is built: which partitions}"""
+
+    def add(self, asset: Asset, writer: Writer) -> None:
+        """What one writer does."""
+        own = self.states[asset.key].writers.get(writer.id)
+        if writer.partitions is not None and own is not None and own.partitions is not None:
+            self._add_partitions(asset, writer, writer.partitions, own.partitions)
+        else:
+            self._add_whole(asset, writer)
+
+    def _add_partitions(self, asset: Asset, writer: Writer, partitions: Partitions, states: PartitionStates) -> None:
+        choice = _PartitionChoice(self.graph, asset, writer, states, self.parts)
+        within = states.all if self.window is None else self.window.get(asset.key, partitions.nothing())
+        all_of_it = self.full_refresh or (self.window is not None and not self.stale)
+        if todo := choice.todo(within, all_of_it=all_of_it):
+            self.building.setdefault(asset.key, "selected")
+            self.parts[asset.key] = self.parts.get(asset.key, partitions.nothing()) | todo
+        self.steps.extend(choice.steps(todo))
+
+    def _add_whole(self, asset: Asset, writer: Writer) -> None:
+        reason, builds = _decide(asset, writer, self.states[asset.key], self.building, stale=self.stale)
+        if builds:
+            self.building.setdefault(asset.key, reason)
+            self.parts[asset.key] = UNPARTITIONED.every()
+        action: Literal["build", "skip"] = "build" if builds else "skip"
+        self.steps.append(PlannedStep(str(asset.key), writer.id, None, action, reason, kind=asset.kind))
 
 
 @dataclass(frozen=True, slots=True)

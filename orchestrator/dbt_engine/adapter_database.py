@@ -12,7 +12,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
@@ -30,6 +30,7 @@ from orchestrator.resources.database import (
     Scope,
     check_columns,
     check_rows_outside,
+    columns_by_relation,
     no_columns,
     not_built,
     other_columns,
@@ -37,6 +38,7 @@ from orchestrator.resources.database import (
 )
 from orchestrator.resources.dbt_profile import Profile
 from orchestrator.resources.frames import batches
+from orchestrator.resources.idle import IdleConnections
 from orchestrator.resources.profile_database import database_of
 from orchestrator.resources.tally import Counts, Tally
 
@@ -80,7 +82,7 @@ class AdapterDatabase:
 
     profile: Profile
     _adapter: Any = field(default=None, init=False, repr=False)
-    _idle: list[AdapterConnection] = field(default_factory=list, init=False, repr=False)
+    _idle: IdleConnections[AdapterConnection] = field(default_factory=IdleConnections, init=False, repr=False)
     _guard: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     _writing: dict[Relation, threading.Lock] = field(default_factory=dict, init=False, repr=False)
 
@@ -150,10 +152,7 @@ class AdapterDatabase:
 
     def close(self) -> None:
         """Close what is not in anybody's hands."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._idle.close()
 
     def execute(self, connection: AdapterConnection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement in a transaction of its own; its rows, or an empty list."""
@@ -246,10 +245,7 @@ class AdapterDatabase:
                 "FROM information_schema.columns WHERE lower(table_schema) NOT IN ('information_schema', 'pg_catalog') "
                 "ORDER BY table_catalog, table_schema, table_name, ordinal_position",
             )
-        found: dict[Relation, list[tuple[str, str]]] = {}
-        for database, schema, table, column, kind in rows:
-            found.setdefault(Relation.normalised(database, schema, table), []).append((column.lower(), kind))
-        return {relation: tuple(columns) for relation, columns in found.items()}
+        return columns_by_relation(rows)
 
     def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
         """(column names, the first rows). Raises ResourceUnavailableError without the table."""
@@ -407,22 +403,9 @@ class AdapterDatabase:
                 fix="run it again: its rows are replaced anew",
             ) from exc
 
-    @contextmanager
-    def _on(self, connection: AdapterConnection | None) -> Iterator[AdapterConnection]:
+    def _on(self, connection: AdapterConnection | None) -> AbstractContextManager[AdapterConnection]:
         """The connection given, or one that nobody uses."""
-        if connection is not None:
-            yield connection
-            return
-        with self._guard:
-            opened = self._idle.pop() if self._idle else None
-        opened = opened or self.connect()
-        try:
-            yield opened
-        except BaseException:
-            opened.close()
-            raise
-        with self._guard:
-            self._idle.append(opened)
+        return self._idle.lend(connection, opened=self.connect)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -231,6 +231,23 @@ def other_columns(relation: Relation, more: Sequence[str]) -> ExecutionError:
 def not_built(relation: Relation) -> ResourceUnavailableError:
     """The error for a table that is not there."""
     return ResourceUnavailableError(f"{relation} is not built yet", fix="`orchestrator run` builds it")
+
+
+def columns_by_relation(rows: Iterable[Sequence[Any]]) -> dict[Relation, tuple[tuple[str, str], ...]]:
+    """{table: ((column, type), …)} of rows of (database, schema, table, column, type), columns in their order.
+
+    A row without a column stands for a table that has none.
+
+    >>> found = columns_by_relation([("dev", "raw", "A", "Id", "int"), ("dev", "raw", "b", None, None)])
+    >>> {str(relation): columns for relation, columns in found.items()}
+    {'dev.raw.a': (('id', 'int'),), 'dev.raw.b': ()}
+    """
+    found: dict[Relation, list[tuple[str, str]]] = {}
+    for database, schema, table, column, kind in rows:
+        columns = found.setdefault(Relation.normalised(database, schema, table), [])
+        if column is not None:
+            columns.append((column.lower(), kind))
+    return {relation: tuple(columns) for relation, columns in found.items()}
 
 
 def select(relation: Relation, *, columns: Sequence[str] | None = None) -> str:

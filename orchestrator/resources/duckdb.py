@@ -25,6 +25,7 @@ from orchestrator.resources.database import (
     Scope,
     check_columns,
     check_rows_outside,
+    columns_by_relation,
     no_columns,
     not_built,
     other_columns,
@@ -275,10 +276,7 @@ class DuckDBFile:
                 "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
                 "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index",
             )
-        found: dict[Relation, list[tuple[str, str]]] = {}
-        for database, schema, table, column, kind in rows:
-            found.setdefault(Relation.normalised(database, schema, table), []).append((column.lower(), kind))
-        return {relation: tuple(columns) for relation, columns in found.items()}
+        return columns_by_relation(rows)
 
     def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
         """(column names, the first rows), as `relations`. Raises ResourceUnavailableError without the table."""

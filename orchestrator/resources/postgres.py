@@ -6,10 +6,9 @@ them as they are written: `_find` looks up what a table is really called.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from orchestrator.resources.database import (
     Scope,
     check_columns,
     check_rows_outside,
+    columns_by_relation,
     no_columns,
     not_built,
     other_columns,
@@ -31,6 +31,7 @@ from orchestrator.resources.database import (
     sample_cell,
 )
 from orchestrator.resources.frames import batches
+from orchestrator.resources.idle import IdleConnections
 from orchestrator.resources.tally import Counts, Tally
 
 LABEL_BYTES = 63
@@ -81,8 +82,7 @@ class PostgresDatabase:
     role: str | None = None
     """Whom to act as, as dbt's profile says."""
     fix: str = "check the target in profiles.yml, and that the server runs"
-    _idle: list[Any] = field(default_factory=list, init=False, repr=False)
-    _guard: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _idle: IdleConnections[Any] = field(default_factory=IdleConnections, init=False, repr=False)
 
     @property
     def file(self) -> None:
@@ -121,10 +121,7 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """Close what is not in anybody's hands."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._idle.close()
 
     def execute(self, connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement (`%s` for parameters); its rows, or an empty list."""
@@ -239,12 +236,7 @@ class PostgresDatabase:
                 "ORDER BY n.nspname, c.relname, a.attnum",
             )
         self.close()
-        found: dict[Relation, list[tuple[str, str]]] = {}
-        for database, schema, table, column, kind in rows:
-            columns = found.setdefault(Relation.normalised(database, schema, table), [])
-            if column is not None:
-                columns.append((column.lower(), kind))
-        return {relation: tuple(columns) for relation, columns in found.items()}
+        return columns_by_relation(rows)
 
     def peek(self, relation: Relation, *, limit: int) -> tuple[list[str], list[list[Any]]]:
         """(column names, the first rows). Raises ResourceUnavailableError without the table."""
@@ -315,22 +307,9 @@ class PostgresDatabase:
             with suppress(psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateSchema):
                 self.execute(connection, f"CREATE SCHEMA IF NOT EXISTS {quote(relation.schema)}")
 
-    @contextmanager
-    def _on(self, connection: Any) -> Iterator[Any]:
+    def _on(self, connection: Any) -> AbstractContextManager[Any]:
         """The connection given, or one that nobody uses."""
-        if connection is not None:
-            yield connection
-            return
-        with self._guard:
-            opened = self._idle.pop() if self._idle else None
-        opened = opened or self.connect()
-        try:
-            yield opened
-        except BaseException:
-            opened.close()
-            raise
-        with self._guard:
-            self._idle.append(opened)
+        return self._idle.lend(connection, opened=self.connect)
 
     @contextmanager
     def _transaction(self, connection: Any) -> Iterator[None]:

@@ -39,8 +39,8 @@ class WideModel:
     """One generated model and what it reads."""
 
     number: int
-    reads: tuple[str, str, str]
-    """Names of models or, in the first layer, of sources."""
+    reads: tuple[str, ...]
+    """Names of three models or, in the first layer, of sources."""
     from_sources: bool
 
     @property
@@ -105,9 +105,9 @@ def build_wide_models(wanted: int) -> list[WideModel]:
 def _model(number: int) -> WideModel:
     layer, at = divmod(number, WIDTH)
     if layer == 0:
-        return WideModel(number, tuple(f"events_{(at + step) % SOURCES:02}" for step in (0, 1, 7)), True)  # type: ignore[arg-type]
+        return WideModel(number, tuple(f"events_{(at + step) % SOURCES:02}" for step in (0, 1, 7)), True)
     above = (layer - 1) * WIDTH
-    return WideModel(number, tuple(f"wide_{above + (at + step) % WIDTH:04}" for step in (0, 1, 7)), False)  # type: ignore[arg-type]
+    return WideModel(number, tuple(f"wide_{above + (at + step) % WIDTH:04}" for step in (0, 1, 7)), False)
 
 
 def write_wide_project(directory: Path, *, models: int) -> Path:
